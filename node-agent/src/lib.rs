@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Prepares an Open vSwitch node for Culvert and keeps it so.
