@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Match fields: the registry, single fields and whole matches.
+
+mod flow_match;
+mod registry;
+
+pub use flow_match::{Match, MatchField};
+pub use registry::{Class, Field, FieldInfo, Prerequisite};

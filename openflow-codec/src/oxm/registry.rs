@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One record for every match field: name, class and number on the wire, width, mask, prerequisite.
+//!
+//! The order is the order in which OVS itself writes fields (`nx_put_raw` in `lib/nx-match.c`);
+//! [`Field`]'s `Ord` is that order, so a sorted match is a canonical match, and a prerequisite
+//! always stands before the field that needs it.
+
+/// OXM class (OpenFlow 1.5.1 section 7.2.3.2, OVS `lib/nx-match.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// `OFPXMC_OPENFLOW_BASIC`, 0x8000.
+    Basic,
+    /// `NXM_NX`, 0x0001.
+    Nxm1,
+    /// `OFPXMC_PACKET_REGS`, 0x8001.
+    PacketRegs,
+}
+
+impl Class {
+    /// The class's number on the wire.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Basic => 0x8000,
+            Self::Nxm1 => 0x0001,
+            Self::PacketRegs => 0x8001,
+        }
+    }
+}
+
+/// What a match must already say before a field may be matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Prerequisite {
+    /// Nothing.
+    None,
+    /// A VLAN tag is present.
+    VlanVid,
+    /// `eth_type` 0x8847 or 0x8848.
+    Mpls,
+    /// `eth_type` 0x0800.
+    Ipv4,
+    /// `eth_type` 0x86dd.
+    Ipv6,
+    /// `eth_type` 0x0800 or 0x86dd.
+    Ip,
+    /// `eth_type` 0x0806.
+    Arp,
+    /// IP and `ip_proto` 6.
+    Tcp,
+    /// IP and `ip_proto` 17.
+    Udp,
+    /// IP and `ip_proto` 132.
+    Sctp,
+    /// IPv4 and `ip_proto` 1.
+    Icmpv4,
+    /// IPv6 and `ip_proto` 58.
+    Icmpv6,
+    /// `ct_state` says the packet is tracked.
+    CtState,
+}
+
+/// The registry's record of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldInfo {
+    /// The field.
+    pub field: Field,
+    /// Name in the OXM spelling of ovs-fields(7).
+    pub name: &'static str,
+    /// Class on the wire.
+    pub class: Class,
+    /// Number within the class (7 bits).
+    pub number: u8,
+    /// Width in bits; 992 means variable (`tun_metadata`), set by the TLV table.
+    pub bits: u16,
+    /// Whether a mask is allowed.
+    pub maskable: bool,
+    /// What must be matched before.
+    pub prerequisite: Prerequisite,
+    /// First OVS version that has the field.
+    pub since: &'static str,
+}
+
+/// A match field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[expect(
+    missing_docs,
+    reason = "each name is the field's name in ovs-fields(7)"
+)]
+pub enum Field {
+    PacketType,
+    DpHash,
+    RecircId,
+    ConjId,
+    InPort,
+    ActsetOutput,
+    EthSrc,
+    EthDst,
+    EthType,
+    VlanVid,
+    VlanPcp,
+    MplsLabel,
+    MplsTc,
+    MplsBos,
+    Ipv4Src,
+    Ipv4Dst,
+    Ipv6Src,
+    Ipv6Dst,
+    Ipv6Flabel,
+    IpFrag,
+    IpDscp,
+    IpEcn,
+    IpTtl,
+    IpProto,
+    TcpSrc,
+    TcpDst,
+    TcpFlags,
+    UdpSrc,
+    UdpDst,
+    SctpSrc,
+    SctpDst,
+    Icmpv4Type,
+    Icmpv4Code,
+    Icmpv6Type,
+    Icmpv6Code,
+    NdTarget,
+    NdSll,
+    NdTll,
+    ArpOp,
+    ArpSpa,
+    ArpTpa,
+    ArpSha,
+    ArpTha,
+    TunId,
+    TunSrc,
+    TunDst,
+    TunIpv6Src,
+    TunIpv6Dst,
+    TunFlags,
+    TunMetadata0,
+    TunMetadata1,
+    TunMetadata2,
+    TunMetadata3,
+    TunMetadata4,
+    TunMetadata5,
+    TunMetadata6,
+    TunMetadata7,
+    TunMetadata8,
+    TunMetadata9,
+    TunMetadata10,
+    TunMetadata11,
+    TunMetadata12,
+    TunMetadata13,
+    TunMetadata14,
+    TunMetadata15,
+    TunMetadata16,
+    TunMetadata17,
+    TunMetadata18,
+    TunMetadata19,
+    TunMetadata20,
+    TunMetadata21,
+    TunMetadata22,
+    TunMetadata23,
+    TunMetadata24,
+    TunMetadata25,
+    TunMetadata26,
+    TunMetadata27,
+    TunMetadata28,
+    TunMetadata29,
+    TunMetadata30,
+    TunMetadata31,
+    TunMetadata32,
+    TunMetadata33,
+    TunMetadata34,
+    TunMetadata35,
+    TunMetadata36,
+    TunMetadata37,
+    TunMetadata38,
+    TunMetadata39,
+    TunMetadata40,
+    TunMetadata41,
+    TunMetadata42,
+    TunMetadata43,
+    TunMetadata44,
+    TunMetadata45,
+    TunMetadata46,
+    TunMetadata47,
+    TunMetadata48,
+    TunMetadata49,
+    TunMetadata50,
+    TunMetadata51,
+    TunMetadata52,
+    TunMetadata53,
+    TunMetadata54,
+    TunMetadata55,
+    TunMetadata56,
+    TunMetadata57,
+    TunMetadata58,
+    TunMetadata59,
+    TunMetadata60,
+    TunMetadata61,
+    TunMetadata62,
+    TunMetadata63,
+    Metadata,
+    Reg0,
+    Reg1,
+    Reg2,
+    Reg3,
+    Reg4,
+    Reg5,
+    Reg6,
+    Reg7,
+    Reg8,
+    Reg9,
+    Reg10,
+    Reg11,
+    Reg12,
+    Reg13,
+    Reg14,
+    Reg15,
+    Xreg0,
+    Xreg1,
+    Xreg2,
+    Xreg3,
+    Xreg4,
+    Xreg5,
+    Xreg6,
+    Xreg7,
+    Xxreg0,
+    Xxreg1,
+    Xxreg2,
+    Xxreg3,
+    PktMark,
+    CtState,
+    CtZone,
+    CtMark,
+    CtLabel,
+    CtIpv4Src,
+    CtIpv4Dst,
+    CtIpv6Src,
+    CtIpv6Dst,
+    CtIpProto,
+    CtTpSrc,
+    CtTpDst,
+}
+
+impl Field {
+    /// The registry's record of this field.
+    pub const fn info(self) -> &'static FieldInfo {
+        // The enum and the table are written in the same order; a test checks it.
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the index is a discriminant of Field"
+        )]
+        &FIELDS[self as usize]
+    }
+
+    /// Every field, in canonical order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FIELDS.iter().map(|info| info.field)
+    }
+
+    /// Register `reg0`..`reg15`.
+    pub fn reg(index: u8) -> Option<Self> {
+        Self::all().find(|f| f.info().class == Nxm1 && f.info().number == index && index < 16)
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a row of the table below, one argument a column"
+)]
+const fn row(
+    field: Field,
+    name: &'static str,
+    class: Class,
+    number: u8,
+    bits: u16,
+    maskable: bool,
+    prerequisite: Prerequisite,
+    since: &'static str,
+) -> FieldInfo {
+    FieldInfo {
+        field,
+        name,
+        class,
+        number,
+        bits,
+        maskable,
+        prerequisite,
+        since,
+    }
+}
+
+const YES: bool = true;
+const NO: bool = false;
+
+use Class::{Basic, Nxm1, PacketRegs};
+use Prerequisite as P;
+
+/// The registry. Source: OVS `include/openvswitch/meta-flow.h`, OpenFlow 1.5.1 section 7.2.3.7.
+#[rustfmt::skip]
+static FIELDS: &[FieldInfo] = &[
+    row(Field::PacketType, "packet_type", Basic, 44, 32, NO, P::None, "2.8"),
+    row(Field::DpHash, "dp_hash", Nxm1, 35, 32, YES, P::None, "2.2"),
+    row(Field::RecircId, "recirc_id", Nxm1, 36, 32, NO, P::None, "2.2"),
+    row(Field::ConjId, "conj_id", Nxm1, 37, 32, NO, P::None, "2.4"),
+    row(Field::InPort, "in_port", Basic, 0, 32, NO, P::None, "1.7"),
+    row(Field::ActsetOutput, "actset_output", Basic, 43, 32, NO, P::None, "2.4"),
+    row(Field::EthSrc, "eth_src", Basic, 4, 48, YES, P::None, "1.7"),
+    row(Field::EthDst, "eth_dst", Basic, 3, 48, YES, P::None, "1.7"),
+    row(Field::EthType, "eth_type", Basic, 5, 16, NO, P::None, "1.7"),
+    row(Field::VlanVid, "vlan_vid", Basic, 6, 13, YES, P::None, "1.7"),
+    row(Field::VlanPcp, "vlan_pcp", Basic, 7, 3, NO, P::VlanVid, "1.7"),
+    row(Field::MplsLabel, "mpls_label", Basic, 34, 20, NO, P::Mpls, "1.11"),
+    row(Field::MplsTc, "mpls_tc", Basic, 35, 3, NO, P::Mpls, "1.11"),
+    row(Field::MplsBos, "mpls_bos", Basic, 36, 1, NO, P::Mpls, "1.11"),
+    row(Field::Ipv4Src, "ipv4_src", Basic, 11, 32, YES, P::Ipv4, "1.7"),
+    row(Field::Ipv4Dst, "ipv4_dst", Basic, 12, 32, YES, P::Ipv4, "1.7"),
+    row(Field::Ipv6Src, "ipv6_src", Basic, 26, 128, YES, P::Ipv6, "1.7"),
+    row(Field::Ipv6Dst, "ipv6_dst", Basic, 27, 128, YES, P::Ipv6, "1.7"),
+    row(Field::Ipv6Flabel, "ipv6_flabel", Basic, 28, 20, YES, P::Ipv6, "1.7"),
+    row(Field::IpFrag, "ip_frag", Nxm1, 26, 2, YES, P::Ip, "1.3"),
+    row(Field::IpDscp, "ip_dscp", Basic, 8, 6, NO, P::Ip, "1.7"),
+    row(Field::IpEcn, "ip_ecn", Basic, 9, 2, NO, P::Ip, "1.7"),
+    row(Field::IpTtl, "nw_ttl", Nxm1, 29, 8, NO, P::Ip, "1.4"),
+    row(Field::IpProto, "ip_proto", Basic, 10, 8, NO, P::Ip, "1.7"),
+    row(Field::TcpSrc, "tcp_src", Basic, 13, 16, YES, P::Tcp, "1.7"),
+    row(Field::TcpDst, "tcp_dst", Basic, 14, 16, YES, P::Tcp, "1.7"),
+    row(Field::TcpFlags, "tcp_flags", Basic, 42, 12, YES, P::Tcp, "2.3"),
+    row(Field::UdpSrc, "udp_src", Basic, 15, 16, YES, P::Udp, "1.7"),
+    row(Field::UdpDst, "udp_dst", Basic, 16, 16, YES, P::Udp, "1.7"),
+    row(Field::SctpSrc, "sctp_src", Basic, 17, 16, YES, P::Sctp, "2.0"),
+    row(Field::SctpDst, "sctp_dst", Basic, 18, 16, YES, P::Sctp, "2.0"),
+    row(Field::Icmpv4Type, "icmpv4_type", Basic, 19, 8, NO, P::Icmpv4, "1.7"),
+    row(Field::Icmpv4Code, "icmpv4_code", Basic, 20, 8, NO, P::Icmpv4, "1.7"),
+    row(Field::Icmpv6Type, "icmpv6_type", Basic, 29, 8, NO, P::Icmpv6, "1.7"),
+    row(Field::Icmpv6Code, "icmpv6_code", Basic, 30, 8, NO, P::Icmpv6, "1.7"),
+    row(Field::NdTarget, "ipv6_nd_target", Basic, 31, 128, YES, P::Icmpv6, "1.7"),
+    row(Field::NdSll, "ipv6_nd_sll", Basic, 32, 48, YES, P::Icmpv6, "1.7"),
+    row(Field::NdTll, "ipv6_nd_tll", Basic, 33, 48, YES, P::Icmpv6, "1.7"),
+    row(Field::ArpOp, "arp_op", Basic, 21, 16, NO, P::Arp, "1.7"),
+    row(Field::ArpSpa, "arp_spa", Basic, 22, 32, YES, P::Arp, "1.7"),
+    row(Field::ArpTpa, "arp_tpa", Basic, 23, 32, YES, P::Arp, "1.7"),
+    row(Field::ArpSha, "arp_sha", Basic, 24, 48, YES, P::Arp, "1.7"),
+    row(Field::ArpTha, "arp_tha", Basic, 25, 48, YES, P::Arp, "1.7"),
+    row(Field::TunId, "tunnel_id", Basic, 38, 64, YES, P::None, "1.10"),
+    row(Field::TunSrc, "tun_src", Nxm1, 31, 32, YES, P::None, "2.0"),
+    row(Field::TunDst, "tun_dst", Nxm1, 32, 32, YES, P::None, "2.0"),
+    row(Field::TunIpv6Src, "tun_ipv6_src", Nxm1, 109, 128, YES, P::None, "2.5"),
+    row(Field::TunIpv6Dst, "tun_ipv6_dst", Nxm1, 110, 128, YES, P::None, "2.5"),
+    row(Field::TunFlags, "tun_flags", Nxm1, 104, 16, YES, P::None, "2.5"),
+    row(Field::TunMetadata0, "tun_metadata0", Nxm1, 40, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata1, "tun_metadata1", Nxm1, 41, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata2, "tun_metadata2", Nxm1, 42, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata3, "tun_metadata3", Nxm1, 43, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata4, "tun_metadata4", Nxm1, 44, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata5, "tun_metadata5", Nxm1, 45, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata6, "tun_metadata6", Nxm1, 46, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata7, "tun_metadata7", Nxm1, 47, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata8, "tun_metadata8", Nxm1, 48, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata9, "tun_metadata9", Nxm1, 49, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata10, "tun_metadata10", Nxm1, 50, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata11, "tun_metadata11", Nxm1, 51, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata12, "tun_metadata12", Nxm1, 52, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata13, "tun_metadata13", Nxm1, 53, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata14, "tun_metadata14", Nxm1, 54, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata15, "tun_metadata15", Nxm1, 55, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata16, "tun_metadata16", Nxm1, 56, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata17, "tun_metadata17", Nxm1, 57, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata18, "tun_metadata18", Nxm1, 58, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata19, "tun_metadata19", Nxm1, 59, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata20, "tun_metadata20", Nxm1, 60, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata21, "tun_metadata21", Nxm1, 61, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata22, "tun_metadata22", Nxm1, 62, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata23, "tun_metadata23", Nxm1, 63, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata24, "tun_metadata24", Nxm1, 64, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata25, "tun_metadata25", Nxm1, 65, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata26, "tun_metadata26", Nxm1, 66, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata27, "tun_metadata27", Nxm1, 67, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata28, "tun_metadata28", Nxm1, 68, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata29, "tun_metadata29", Nxm1, 69, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata30, "tun_metadata30", Nxm1, 70, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata31, "tun_metadata31", Nxm1, 71, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata32, "tun_metadata32", Nxm1, 72, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata33, "tun_metadata33", Nxm1, 73, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata34, "tun_metadata34", Nxm1, 74, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata35, "tun_metadata35", Nxm1, 75, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata36, "tun_metadata36", Nxm1, 76, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata37, "tun_metadata37", Nxm1, 77, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata38, "tun_metadata38", Nxm1, 78, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata39, "tun_metadata39", Nxm1, 79, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata40, "tun_metadata40", Nxm1, 80, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata41, "tun_metadata41", Nxm1, 81, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata42, "tun_metadata42", Nxm1, 82, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata43, "tun_metadata43", Nxm1, 83, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata44, "tun_metadata44", Nxm1, 84, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata45, "tun_metadata45", Nxm1, 85, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata46, "tun_metadata46", Nxm1, 86, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata47, "tun_metadata47", Nxm1, 87, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata48, "tun_metadata48", Nxm1, 88, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata49, "tun_metadata49", Nxm1, 89, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata50, "tun_metadata50", Nxm1, 90, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata51, "tun_metadata51", Nxm1, 91, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata52, "tun_metadata52", Nxm1, 92, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata53, "tun_metadata53", Nxm1, 93, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata54, "tun_metadata54", Nxm1, 94, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata55, "tun_metadata55", Nxm1, 95, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata56, "tun_metadata56", Nxm1, 96, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata57, "tun_metadata57", Nxm1, 97, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata58, "tun_metadata58", Nxm1, 98, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata59, "tun_metadata59", Nxm1, 99, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata60, "tun_metadata60", Nxm1, 100, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata61, "tun_metadata61", Nxm1, 101, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata62, "tun_metadata62", Nxm1, 102, 992, YES, P::None, "2.5"),
+    row(Field::TunMetadata63, "tun_metadata63", Nxm1, 103, 992, YES, P::None, "2.5"),
+    row(Field::Metadata, "metadata", Basic, 2, 64, YES, P::None, "1.8"),
+    row(Field::Reg0, "reg0", Nxm1, 0, 32, YES, P::None, "1.1"),
+    row(Field::Reg1, "reg1", Nxm1, 1, 32, YES, P::None, "1.1"),
+    row(Field::Reg2, "reg2", Nxm1, 2, 32, YES, P::None, "1.1"),
+    row(Field::Reg3, "reg3", Nxm1, 3, 32, YES, P::None, "1.1"),
+    row(Field::Reg4, "reg4", Nxm1, 4, 32, YES, P::None, "1.1"),
+    row(Field::Reg5, "reg5", Nxm1, 5, 32, YES, P::None, "1.1"),
+    row(Field::Reg6, "reg6", Nxm1, 6, 32, YES, P::None, "1.1"),
+    row(Field::Reg7, "reg7", Nxm1, 7, 32, YES, P::None, "1.1"),
+    row(Field::Reg8, "reg8", Nxm1, 8, 32, YES, P::None, "2.6"),
+    row(Field::Reg9, "reg9", Nxm1, 9, 32, YES, P::None, "2.6"),
+    row(Field::Reg10, "reg10", Nxm1, 10, 32, YES, P::None, "2.6"),
+    row(Field::Reg11, "reg11", Nxm1, 11, 32, YES, P::None, "2.6"),
+    row(Field::Reg12, "reg12", Nxm1, 12, 32, YES, P::None, "2.6"),
+    row(Field::Reg13, "reg13", Nxm1, 13, 32, YES, P::None, "2.6"),
+    row(Field::Reg14, "reg14", Nxm1, 14, 32, YES, P::None, "2.6"),
+    row(Field::Reg15, "reg15", Nxm1, 15, 32, YES, P::None, "2.6"),
+    row(Field::Xreg0, "xreg0", PacketRegs, 0, 64, YES, P::None, "2.4"),
+    row(Field::Xreg1, "xreg1", PacketRegs, 1, 64, YES, P::None, "2.4"),
+    row(Field::Xreg2, "xreg2", PacketRegs, 2, 64, YES, P::None, "2.4"),
+    row(Field::Xreg3, "xreg3", PacketRegs, 3, 64, YES, P::None, "2.4"),
+    row(Field::Xreg4, "xreg4", PacketRegs, 4, 64, YES, P::None, "2.4"),
+    row(Field::Xreg5, "xreg5", PacketRegs, 5, 64, YES, P::None, "2.4"),
+    row(Field::Xreg6, "xreg6", PacketRegs, 6, 64, YES, P::None, "2.4"),
+    row(Field::Xreg7, "xreg7", PacketRegs, 7, 64, YES, P::None, "2.4"),
+    row(Field::Xxreg0, "xxreg0", Nxm1, 111, 128, YES, P::None, "2.6"),
+    row(Field::Xxreg1, "xxreg1", Nxm1, 112, 128, YES, P::None, "2.6"),
+    row(Field::Xxreg2, "xxreg2", Nxm1, 113, 128, YES, P::None, "2.6"),
+    row(Field::Xxreg3, "xxreg3", Nxm1, 114, 128, YES, P::None, "2.6"),
+    row(Field::PktMark, "pkt_mark", Nxm1, 33, 32, YES, P::None, "2.0"),
+    row(Field::CtState, "ct_state", Nxm1, 105, 32, YES, P::None, "2.5"),
+    row(Field::CtZone, "ct_zone", Nxm1, 106, 16, NO, P::None, "2.5"),
+    row(Field::CtMark, "ct_mark", Nxm1, 107, 32, YES, P::None, "2.5"),
+    row(Field::CtLabel, "ct_label", Nxm1, 108, 128, YES, P::None, "2.5"),
+    row(Field::CtIpv4Src, "ct_nw_src", Nxm1, 120, 32, YES, P::CtState, "2.8"),
+    row(Field::CtIpv4Dst, "ct_nw_dst", Nxm1, 121, 32, YES, P::CtState, "2.8"),
+    row(Field::CtIpv6Src, "ct_ipv6_src", Nxm1, 122, 128, YES, P::CtState, "2.8"),
+    row(Field::CtIpv6Dst, "ct_ipv6_dst", Nxm1, 123, 128, YES, P::CtState, "2.8"),
+    row(Field::CtIpProto, "ct_nw_proto", Nxm1, 119, 8, NO, P::CtState, "2.8"),
+    row(Field::CtTpSrc, "ct_tp_src", Nxm1, 124, 16, YES, P::CtState, "2.8"),
+    row(Field::CtTpDst, "ct_tp_dst", Nxm1, 125, 16, YES, P::CtState, "2.8"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enum_and_table_are_in_the_same_order() {
+        for (index, info) in FIELDS.iter().enumerate() {
+            assert_eq!(info.field as usize, index, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn no_two_fields_share_a_number() {
+        let mut seen = std::collections::BTreeSet::new();
+        for info in FIELDS {
+            assert!(
+                seen.insert((info.class.number(), info.number)),
+                "{}",
+                info.name
+            );
+        }
+    }
+}
