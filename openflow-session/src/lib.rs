@@ -1,3 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One OpenFlow switch connection as a state machine, without IO and clock.
+//!
+//! The owner of a connection makes a `Session` and moves bytes and time in, bytes and events out:
+//!
+//! ```text
+//! Session::new(config: Arc<Config>, now: Instant) -> Session
+//! session.set_wanted(layer, LayerState, Generation, now)    the whole layer, a cheap handle
+//! session.apply(layer, &Delta, Generation, now)             the same, from what it was before
+//! session.audit(now)                                        read everything back and repair
+//! session.close()
+//! session.handle_bytes(&[u8], now)
+//! session.handle_timeout(now)
+//! session.poll_transmit() -> Option<Bytes>                  until None, whenever the socket takes more
+//! session.poll_event() -> Option<Event>                     until None
+//! session.poll_timeout() -> Option<Instant>
+//! ```
+//!
+//! A session lives as long as its connection: after a reconnect the owner makes a new one and
+//! gives it the wanted state again. Nothing is programmed before both layers are wanted.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod encoded;
+pub mod event;
+pub mod layer;
+pub mod shared_map;
+
+pub use config::{Config, Limits, Marker, Role, Timing, TlvMapping};
+pub use encoded::{EncodedFlow, EncodedGroup};
+pub use event::{
+    CloseReason, EntryId, Event, PortChange, Reconciled, Rejection, SwitchInfo, SwitchPort,
+};
+pub use layer::{Delta, Digest, Generation, Layer, LayerState};
