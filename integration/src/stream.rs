@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A long-lived TCP connection that counts what comes back, to see whether a change disturbs it.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::probe::{self, Prober};
+use crate::{Netns, wait};
+
+/// Pause between two messages: fine enough to see an interruption of a few milliseconds.
+const PAUSE: Duration = Duration::from_millis(2);
+const MESSAGE: [u8; 64] = *b"culvert stream: sixty-four bytes out and sixty-four bytes back..";
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A running echo conversation. Ends when dropped.
+#[derive(Debug)]
+pub struct Stream {
+    counters: Arc<Counters>,
+    task: JoinHandle<()>,
+    peer: String,
+}
+
+#[derive(Debug)]
+struct Counters {
+    start: Instant,
+    bytes: AtomicU64,
+    /// Microseconds after `start` of the last byte echoed.
+    last: AtomicU64,
+    /// Longest time between two echoes, in microseconds.
+    longest: AtomicU64,
+}
+
+impl Stream {
+    /// Connects from `netns` to one of the prober's servers and keeps talking.
+    pub fn open(prober: &Prober, netns: &Netns, to: SocketAddrV4) -> Result<Self> {
+        let (stream, peer) = prober
+            .runtime()
+            .block_on(async {
+                timeout(CONNECT_LIMIT, async {
+                    let stream = probe::connect(netns.clone(), to).await?;
+                    stream.set_nodelay(true)?;
+                    let mut stream = BufReader::new(stream);
+                    let peer = probe::read_greeting(&mut stream).await?;
+                    std::io::Result::Ok((stream, peer))
+                })
+                .await
+            })
+            .with_context(|| format!("no connection from {} to {to} in time", netns.name()))?
+            .with_context(|| format!("cannot connect from {} to {to}", netns.name()))?;
+        let counters = Arc::new(Counters {
+            start: Instant::now(),
+            bytes: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+        });
+        let task = prober.runtime().spawn(talk(stream, Arc::clone(&counters)));
+        Ok(Self {
+            counters,
+            task,
+            peer,
+        })
+    }
+
+    /// The Pod at the other end, as it named itself.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Bytes echoed so far.
+    pub fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Time since the last byte came back.
+    pub fn silent_for(&self) -> Duration {
+        let last = Duration::from_micros(self.counters.last.load(Ordering::Relaxed));
+        self.counters.start.elapsed().saturating_sub(last)
+    }
+
+    /// Longest silence so far, the present one included.
+    pub fn longest_silence(&self) -> Duration {
+        let longest = Duration::from_micros(self.counters.longest.load(Ordering::Relaxed));
+        longest.max(self.silent_for())
+    }
+
+    /// Forgets the longest silence so far: what counts is what follows.
+    pub fn forget_silence(&self) {
+        self.counters.longest.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has ended: reset, or closed by the other side.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Waits until `bytes` more have come back: proof that the connection lives.
+    pub fn expect_progress(&self, bytes: u64, limit: Duration) -> Result<()> {
+        let goal = self.bytes() + bytes;
+        wait::until_true(
+            format_args!("{bytes} more bytes from {}", self.peer),
+            limit,
+            || {
+                ensure!(!self.has_ended(), "the connection has ended");
+                Ok(self.bytes() >= goal)
+            },
+        )
+    }
+
+    /// Waits until nothing has come back for `silence`: proof that the connection is cut.
+    pub fn expect_stall(&self, silence: Duration, limit: Duration) -> Result<()> {
+        wait::until_true(
+            format_args!("the stream to {} to stall", self.peer),
+            limit,
+            || Ok(self.has_ended() || self.silent_for() >= silence),
+        )
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn talk(mut stream: BufReader<TcpStream>, counters: Arc<Counters>) {
+    let mut echo = [0; MESSAGE.len()];
+    loop {
+        if stream.write_all(&MESSAGE).await.is_err() || stream.read_exact(&mut echo).await.is_err()
+        {
+            return;
+        }
+        let now = u64::try_from(counters.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let before = counters.last.swap(now, Ordering::Relaxed);
+        counters
+            .longest
+            .fetch_max(now.saturating_sub(before), Ordering::Relaxed);
+        counters
+            .bytes
+            .fetch_add(MESSAGE.len() as u64, Ordering::Relaxed);
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whole-system tests on namespaces and real Open vSwitch; they need root.
+
+#[path = "system/plain.rs"]
+mod plain;
+
+#[path = "system/bed.rs"]
+mod bed;
+#[path = "system/underlay.rs"]
+mod underlay;
