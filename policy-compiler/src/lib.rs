@@ -1,3 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kubernetes objects in, OpenFlow deltas per node out; pure and incremental.
+//! Kubernetes objects and observed facts in, OpenFlow deltas per node out; pure and incremental.
+//!
+//! [`Compiler::apply`] takes a batch of [`Change`]s and returns an [`Output`]: what to change in the
+//! cluster layer (the same flows on every node) and in each node's own layer. There is no IO, no
+//! clock and no randomness: the same changes in any order give the same flows, and a replica that
+//! starts from nothing compiles the same bytes.
 #![forbid(unsafe_code)]
+
+mod change;
+mod compiler;
+mod explain;
+mod identity;
+pub mod ingest;
+mod layer;
+pub mod model;
+pub mod pipeline;
+mod stage;
+
+pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
+pub use compiler::{Compiler, Config};
+pub use explain::{Cause, Explanation, Scope};
+pub use identity::{Identity, IdentityFlags};
+pub use layer::LayerDelta;
+pub use model::{Kind, ObjectKey};

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The compiler: state, and the order in which a batch of changes is worked off.
+//!
+//! A batch is taken in first (objects parsed, stored, and what depends on them noted as dirty), then
+//! settled in the order identities, policies, attachments, Services, nodes: what comes later depends
+//! on what comes earlier, never the other way round. Each dirty owner's flows are made anew and
+//! compared with what it wanted before, so a batch costs what it touches.
+
+mod attachments;
+mod dirty;
+mod identities;
+mod nodes;
+mod owners;
+mod policies;
+mod services;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openflow_codec::{Cookie, Flow, Group};
+
+use self::attachments::Attachments;
+use self::dirty::Dirty;
+use self::identities::Identities;
+use self::owners::{Owner, Owners};
+use self::policies::Policies;
+use self::services::Services;
+use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
+use crate::explain::{Cause, Explanation, Scope};
+use crate::ingest::{self, Parsed};
+use crate::model::{Kind, Node, ObjectKey, Pod};
+use crate::pipeline::Builder;
+use crate::stage;
+
+/// What is the same for the whole life of a cluster.
+#[derive(Clone)]
+pub struct Config {
+    /// Key of identities and cookies: the same on every replica.
+    pub cluster_secret: [u8; 32],
+}
+
+/// The compiler.
+pub struct Compiler {
+    builder: Builder,
+    owners: Owners,
+    identities: Identities,
+    policies: Policies,
+    services: Services,
+    attachments: Attachments,
+    nodes: BTreeMap<String, Node>,
+    observed: BTreeMap<String, NodeFacts>,
+    pods: BTreeMap<ObjectKey, Pod>,
+}
+
+impl Compiler {
+    /// A compiler that knows no object; its cluster layer is the fixed part of the pipeline.
+    pub fn new(config: &Config) -> Self {
+        let mut compiler = Self {
+            builder: Builder::new(&config.cluster_secret),
+            owners: Owners::default(),
+            identities: Identities::new(&config.cluster_secret),
+            policies: Policies::default(),
+            services: Services::default(),
+            attachments: Attachments::default(),
+            nodes: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            pods: BTreeMap::new(),
+        };
+        let fixed = stage::fixed();
+        compiler.own(&Owner::Pipeline, &Scope::Cluster, fixed, None, None);
+        compiler
+    }
+
+    /// Takes a batch of changes in and says what is different after it.
+    ///
+    /// The first output also carries the fixed part of the pipeline.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
+        let mut output = Output::default();
+        let mut dirty = Dirty::default();
+        for change in changes {
+            self.take_in(change, &mut dirty, &mut output);
+        }
+        self.settle_identities(&mut dirty, &mut output);
+        self.settle_policies(&mut dirty);
+        self.settle_attachments(&mut dirty, &mut output);
+        self.settle_services(&mut dirty);
+        self.settle_nodes(&dirty);
+        self.owners.take_deltas(&mut output);
+        output
+    }
+
+    /// Flows of the cluster layer, by cookie.
+    pub fn cluster_flows(&self) -> impl Iterator<Item = &Arc<Flow>> {
+        self.owners.cluster().entries().map(|entry| &entry.flow)
+    }
+
+    /// Groups of the cluster layer, by number.
+    pub fn cluster_groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.owners.cluster().groups()
+    }
+
+    /// Flows of a node's own layer; `None` until the node was observed.
+    pub fn node_flows(&self, node: &str) -> Option<impl Iterator<Item = &Arc<Flow>>> {
+        Some(self.owners.node(node)?.entries().map(|entry| &entry.flow))
+    }
+
+    /// Status of an attachment.
+    pub fn attachment(&self, key: &AttachmentKey) -> Option<&AttachmentStatus> {
+        self.attachments.status(key)
+    }
+
+    /// Every place where a flow has this cookie, and why.
+    pub fn explain(&self, cookie: Cookie) -> Vec<Explanation> {
+        self.owners.explain(|entry| entry.flow.cookie == cookie)
+    }
+
+    /// Every flow that exists because of this object.
+    pub fn flows_of(&self, object: &ObjectKey) -> Vec<Explanation> {
+        self.owners.explain(|entry| {
+            entry
+                .causes
+                .iter()
+                .any(|cause| cause.object.as_ref() == Some(object))
+        })
+    }
+
+    /// Every node, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// Every Pod, by name.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values()
+    }
+
+    /// The identity of a Pod; `None` for unknown Pods and those without a port of their own.
+    pub fn identity(&self, namespace: &str, name: &str) -> Option<crate::Identity> {
+        self.identities
+            .of(&ObjectKey::new(Kind::Pod, namespace, name))
+    }
+
+    fn take_in(&mut self, change: Change, dirty: &mut Dirty, output: &mut Output) {
+        match change {
+            Change::Apply(object) => self.take_in_object(&object, dirty, output),
+            Change::Delete(key) => self.delete_object(&key, dirty),
+            Change::ObserveNode { node, facts } => {
+                self.owners.observe_node(&node);
+                self.observed.insert(node.clone(), facts);
+                dirty.nodes.insert(node.clone());
+                dirty.attachments.extend(self.attachments.on_node(&node));
+            }
+            Change::Attach(attachment) => self.attachments.attach(attachment, dirty),
+            Change::Detach(key) => self.attachments.detach(&key, dirty),
+            Change::Admit(key) => self.attachments.admit(&key, dirty),
+        }
+    }
+
+    fn take_in_object(&mut self, object: &Object, dirty: &mut Dirty, output: &mut Output) {
+        let (key, parsed) = match (ingest::key(object), ingest::parse(object)) {
+            (Ok(key), Ok(parsed)) => (key, parsed),
+            (Ok(key), Err(rejected)) => {
+                output.rejected.push((key, rejected));
+                return;
+            }
+            (Err(rejected), _) => {
+                let nameless = ObjectKey::new(object.kind(), "", "");
+                output.rejected.push((nameless, rejected));
+                return;
+            }
+        };
+        match parsed {
+            Parsed::Node(node) => {
+                dirty.all_nodes = true;
+                dirty
+                    .attachments
+                    .extend(self.attachments.on_node(&node.name));
+                self.nodes.insert(node.name.clone(), node);
+            }
+            Parsed::Namespace { name, labels } => {
+                if self.identities.set_namespace(&name, Some(labels)) {
+                    dirty.policies.extend(self.policies.selecting_namespaces());
+                }
+            }
+            Parsed::Pod(pod) => {
+                let old = self.pods.insert(key.clone(), pod);
+                dirty.pod(&key, old.as_ref(), self.pods.get(&key));
+            }
+            Parsed::Service(service) => self.services.set(key, Some(service), dirty),
+            Parsed::EndpointSlice(slice) => self.services.set_slice(key, Some(slice), dirty),
+            Parsed::NetworkPolicy(policy) => self.set_policy(key, Some(policy), dirty),
+        }
+    }
+
+    fn delete_object(&mut self, key: &ObjectKey, dirty: &mut Dirty) {
+        match key.kind {
+            Kind::Node => {
+                dirty.all_nodes = true;
+                dirty
+                    .attachments
+                    .extend(self.attachments.on_node(&key.name));
+                self.nodes.remove(&key.name);
+            }
+            Kind::Namespace => {
+                if self.identities.set_namespace(&key.name, None) {
+                    dirty.policies.extend(self.policies.selecting_namespaces());
+                }
+            }
+            Kind::Pod => {
+                let old = self.pods.remove(key);
+                dirty.pod(key, old.as_ref(), None);
+            }
+            Kind::Service => self.services.set(key.clone(), None, dirty),
+            Kind::EndpointSlice => self.services.set_slice(key.clone(), None, dirty),
+            Kind::NetworkPolicy => self.set_policy(key.clone(), None, dirty),
+        }
+    }
+
+    /// Replaces what `owner` wants in `scope`.
+    fn own(
+        &mut self,
+        owner: &Owner,
+        scope: &Scope,
+        wanted: Vec<stage::Wanted>,
+        object: Option<&ObjectKey>,
+        attachment: Option<&AttachmentKey>,
+    ) {
+        let builder = &self.builder;
+        let flows = wanted.into_iter().map(|wanted| {
+            let cause = Cause {
+                object: object.cloned(),
+                attachment: attachment.cloned(),
+                why: wanted.why.into(),
+            };
+            (builder.flow(wanted.kind, wanted.spec), cause)
+        });
+        self.owners.replace(owner, scope, flows.collect());
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which identities exist: per namespace, each with its labels and its Pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Compiler, Dirty};
+use crate::change::Output;
+use crate::identity::{Identifier, Identity, excluded_by_default};
+use crate::ingest::Rejected;
+use crate::model::{Labels, METADATA_NAME, ObjectKey, Selector};
+
+/// All identities.
+pub(super) struct Identities {
+    identifier: Identifier,
+    namespaces: BTreeMap<String, NamespaceState>,
+    of_pod: BTreeMap<ObjectKey, Identity>,
+    /// Excluded label keys that live selectors name, with the number of policies that do.
+    named_keys: BTreeMap<String, usize>,
+}
+
+/// A namespace: its object, if there is one, and its Pods by identity.
+#[derive(Default)]
+struct NamespaceState {
+    labels: Option<Labels>,
+    identities: BTreeMap<Identity, Members>,
+}
+
+/// Pods that share an identity.
+struct Members {
+    labels: Labels,
+    pods: BTreeSet<ObjectKey>,
+}
+
+impl Identities {
+    pub(super) fn new(cluster_secret: &[u8; 32]) -> Self {
+        Self {
+            identifier: Identifier::new(cluster_secret),
+            namespaces: BTreeMap::new(),
+            of_pod: BTreeMap::new(),
+            named_keys: BTreeMap::new(),
+        }
+    }
+
+    /// Namespace part of identities, in place.
+    pub(super) fn namespace_bits(&self, namespace: &str) -> u128 {
+        self.identifier.namespace_bits(namespace)
+    }
+
+    pub(super) fn of(&self, pod: &ObjectKey) -> Option<Identity> {
+        self.of_pod.get(pod).copied()
+    }
+
+    /// A namespace's object is as given, or gone; whether that changes what selectors select.
+    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<Labels>) -> bool {
+        let state = self.namespaces.entry(name.to_owned()).or_default();
+        let before = state.exists().then(|| state.labels_of(name));
+        state.labels = labels;
+        let after = state.exists().then(|| state.labels_of(name));
+        if after.is_none() {
+            self.namespaces.remove(name);
+        }
+        before != after
+    }
+
+    /// Namespaces that `selector` selects, by name.
+    pub(super) fn namespaces(&self, selector: &Selector) -> impl Iterator<Item = &str> {
+        self.namespaces
+            .iter()
+            .filter(|(name, state)| selector.matches(&state.labels_of(name)))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Identities of a namespace whose labels `selector` selects.
+    pub(super) fn select(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+    ) -> impl Iterator<Item = Identity> {
+        let identities = self.namespaces.get(namespace).into_iter();
+        identities
+            .flat_map(|state| &state.identities)
+            .filter(|(_, members)| selector.matches(&members.labels))
+            .map(|(identity, _)| *identity)
+    }
+
+    /// Policies begin (or cease) to name these label keys; the keys whose meaning that changes.
+    pub(super) fn name_keys<'a>(
+        &mut self,
+        begin: impl Iterator<Item = &'a str>,
+        cease: impl Iterator<Item = &'a str>,
+    ) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
+        for key in begin.filter(|key| excluded_by_default(key)) {
+            let count = self.named_keys.entry(key.to_owned()).or_default();
+            *count += 1;
+            if *count == 1 {
+                changed.insert(key.to_owned());
+            }
+        }
+        for key in cease.filter(|key| excluded_by_default(key)) {
+            let Some(count) = self.named_keys.get_mut(key) else {
+                continue;
+            };
+            *count -= 1;
+            if *count == 0 {
+                self.named_keys.remove(key);
+                changed.insert(key.to_owned());
+            }
+        }
+        changed
+    }
+
+    fn relevant(&self, labels: &Labels) -> Labels {
+        let counts = |key: &str| !excluded_by_default(key) || self.named_keys.contains_key(key);
+        labels
+            .iter()
+            .filter(|(k, _)| counts(k))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    }
+
+    fn add(&mut self, pod: &ObjectKey, labels: Labels) -> Result<Added, Collision> {
+        let identity = self.identifier.identity(&pod.namespace, &labels);
+        let state = self.namespaces.entry(pod.namespace.clone()).or_default();
+        let new_namespace = !state.exists();
+        let members = state.identities.entry(identity).or_insert_with(|| Members {
+            labels: labels.clone(),
+            pods: BTreeSet::new(),
+        });
+        if members.labels != labels {
+            let other = members
+                .pods
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            return Err(Collision { identity, other });
+        }
+        let new_identity = members.pods.is_empty();
+        members.pods.insert(pod.clone());
+        self.of_pod.insert(pod.clone(), identity);
+        Ok(Added {
+            identity,
+            new_identity,
+            new_namespace,
+        })
+    }
+
+    /// Whether the identity, and whether the namespace, is gone with the Pod.
+    fn remove(&mut self, pod: &ObjectKey) -> Option<(Identity, bool, bool)> {
+        let identity = self.of_pod.remove(pod)?;
+        let state = self.namespaces.get_mut(&pod.namespace)?;
+        let members = state.identities.get_mut(&identity)?;
+        members.pods.remove(pod);
+        let identity_gone = members.pods.is_empty();
+        if identity_gone {
+            state.identities.remove(&identity);
+        }
+        let namespace_gone = !state.exists();
+        if namespace_gone {
+            self.namespaces.remove(&pod.namespace);
+        }
+        Some((identity, identity_gone, namespace_gone))
+    }
+}
+
+struct Added {
+    identity: Identity,
+    new_identity: bool,
+    new_namespace: bool,
+}
+
+/// Two label sets have one hash.
+struct Collision {
+    identity: Identity,
+    other: String,
+}
+
+impl NamespaceState {
+    fn exists(&self) -> bool {
+        self.labels.is_some() || !self.identities.is_empty()
+    }
+
+    /// A namespace without object still has the label that every namespace has.
+    fn labels_of(&self, name: &str) -> Labels {
+        let own_name = || Labels::from([(METADATA_NAME.to_owned(), name.to_owned())]);
+        self.labels.clone().unwrap_or_else(own_name)
+    }
+}
+
+impl Compiler {
+    /// Computes the identity of every dirty Pod and finds the policies that it concerns.
+    pub(super) fn settle_identities(&mut self, dirty: &mut Dirty, output: &mut Output) {
+        for key in std::mem::take(&mut dirty.pods) {
+            let pod = self.pods.get(&key).filter(|pod| pod.on_pod_network());
+            let labels = pod.map(|pod| self.identities.relevant(&pod.labels));
+            let removed = self.identities.remove(&key);
+            let added = labels
+                .map(|labels| self.identities.add(&key, labels))
+                .transpose();
+            let added = match added {
+                Ok(added) => added,
+                Err(Collision { identity, other }) => {
+                    let problem = format!(
+                        "give identity {identity}, which {other} has with other labels; change a label"
+                    );
+                    output
+                        .rejected
+                        .push((key.clone(), Rejected::new("metadata.labels", problem)));
+                    None
+                }
+            };
+            let before = removed.as_ref().map(|(identity, ..)| *identity);
+            let after = added.as_ref().map(|added| added.identity);
+            if before == after {
+                continue;
+            }
+            dirty.attachments_of.insert(key.clone());
+            let namespace_gone = removed.is_some_and(|(_, _, gone)| gone);
+            let namespace_new = added.as_ref().is_some_and(|added| added.new_namespace);
+            if namespace_gone != namespace_new {
+                dirty.policies.extend(self.policies.selecting_namespaces());
+            }
+            let identity_gone = removed.is_some_and(|(_, gone, _)| gone);
+            if identity_gone || added.is_some_and(|added| added.new_identity) {
+                dirty.policies.extend(self.policies.reading(&key.namespace));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Nodes: their tunnel ports, and the ways between them.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::owners::Owner;
+use super::{Compiler, Dirty};
+use crate::explain::Scope;
+use crate::model::{Kind, ObjectKey};
+use crate::stage;
+
+impl Compiler {
+    /// Makes the flows of dirty nodes anew.
+    pub(super) fn settle_nodes(&mut self, dirty: &Dirty) {
+        let all: Vec<String> = self.observed.keys().cloned().collect();
+        for node in all
+            .iter()
+            .filter(|node| dirty.all_nodes || dirty.nodes.contains(*node))
+        {
+            self.settle_tunnel_port(node);
+            self.settle_routes(node);
+        }
+    }
+
+    fn settle_tunnel_port(&mut self, node: &str) {
+        let port = self.observed.get(node).and_then(|facts| facts.tunnel_port);
+        let wanted = port.map(stage::tunnel_port).unwrap_or_default();
+        let object = ObjectKey::new(Kind::Node, "", node);
+        self.own(
+            &Owner::TunnelPort,
+            &Scope::Node(node.to_owned()),
+            wanted,
+            Some(&object),
+            None,
+        );
+    }
+
+    fn settle_routes(&mut self, node: &str) {
+        let scope = Scope::Node(node.to_owned());
+        let mut peers: Vec<String> = self.nodes.keys().cloned().collect();
+        peers.extend(self.owners.routes(&scope));
+        peers.sort();
+        peers.dedup();
+        for peer in peers {
+            let mut wanted = Vec::new();
+            let found = self.nodes.get(&peer).filter(|found| found.name != node);
+            if let Some(found) = found
+                && let Some(IpAddr::V4(address)) = found.address
+            {
+                for cidr in &found.pod_cidrs {
+                    if let IpNetwork::V4(cidr) = cidr {
+                        wanted.push(stage::route::to_node(address, *cidr));
+                    }
+                }
+            }
+            let object = ObjectKey::new(Kind::Node, "", peer.clone());
+            self.own(&Owner::Route(peer), &scope, wanted, Some(&object), None);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services: cluster addresses and their groups of endpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use openflow_codec::GroupId;
+
+use super::owners::Owner;
+use super::{Compiler, Dirty};
+use crate::explain::Scope;
+use crate::model::{Endpoint, EndpointSlice, Kind, ObjectKey, Service, ServicePort, TargetPort};
+use crate::stage;
+
+/// All Services and slices.
+#[derive(Default)]
+pub(super) struct Services {
+    services: BTreeMap<ObjectKey, Service>,
+    slices: BTreeMap<ObjectKey, EndpointSlice>,
+    /// Slices of a Service.
+    slices_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Group numbers: who has which.
+    groups: BTreeMap<GroupId, GroupOwner>,
+    /// Groups of a Service.
+    groups_of: BTreeMap<ObjectKey, BTreeSet<GroupId>>,
+}
+
+/// What a group is for: Service and port name.
+type GroupOwner = (ObjectKey, String);
+
+impl Services {
+    pub(super) fn set(&mut self, key: ObjectKey, service: Option<Service>, dirty: &mut Dirty) {
+        let old = match &service {
+            Some(service) => self.services.insert(key.clone(), service.clone()),
+            None => self.services.remove(&key),
+        };
+        if old != service {
+            dirty.services.insert(key);
+        }
+    }
+
+    pub(super) fn set_slice(
+        &mut self,
+        key: ObjectKey,
+        slice: Option<EndpointSlice>,
+        dirty: &mut Dirty,
+    ) {
+        let old = match &slice {
+            Some(slice) => self.slices.insert(key.clone(), slice.clone()),
+            None => self.slices.remove(&key),
+        };
+        if old == slice {
+            return;
+        }
+        if let Some(old) = old {
+            let service = old.service_key();
+            if let Some(slices) = self.slices_of.get_mut(&service) {
+                slices.remove(&key);
+            }
+            dirty.services.insert(service);
+        }
+        if let Some(new) = slice {
+            let service = new.service_key();
+            self.slices_of
+                .entry(service.clone())
+                .or_default()
+                .insert(key);
+            dirty.services.insert(service);
+        }
+    }
+
+    /// Services of a namespace whose endpoints come from Pods.
+    fn selecting_in(&self, namespace: &str) -> impl Iterator<Item = ObjectKey> {
+        let first = ObjectKey::new(Kind::Service, namespace, "");
+        self.services
+            .range(first..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .filter(|(key, service)| {
+                service.selector.is_some() && self.slices(key).next().is_none()
+            })
+            .map(|(key, _)| key.clone())
+    }
+
+    fn slices(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        let keys = self.slices_of.get(service).into_iter().flatten();
+        keys.filter_map(|key| self.slices.get(key))
+    }
+
+    /// The number of a group: a hash of what it is for, so that every replica has the same; the next
+    /// free number when two meet.
+    fn group_id(&mut self, owner: &GroupOwner) -> GroupId {
+        let (service, port) = owner;
+        let hash = blake3::hash(format!("{service}\0{port}").as_bytes());
+        let first = hash
+            .as_bytes()
+            .first_chunk::<4>()
+            .copied()
+            .unwrap_or_default();
+        let mut number = u32::from_be_bytes(first) & GROUP_NUMBERS;
+        while self
+            .groups
+            .get(&GroupId(number))
+            .is_some_and(|other| other != owner)
+        {
+            number = (number + 1) & GROUP_NUMBERS;
+        }
+        self.groups.insert(GroupId(number), owner.clone());
+        GroupId(number)
+    }
+}
+
+/// Group numbers are of 31 bits: none is one of OpenFlow's reserved numbers.
+const GROUP_NUMBERS: u32 = 0x7fff_ffff;
+
+impl EndpointSlice {
+    fn service_key(&self) -> ObjectKey {
+        ObjectKey::new(Kind::Service, self.namespace.clone(), self.service.clone())
+    }
+}
+
+impl Compiler {
+    /// Makes flows and groups of every dirty Service anew.
+    pub(super) fn settle_services(&mut self, dirty: &mut Dirty) {
+        for namespace in std::mem::take(&mut dirty.endpoints_in) {
+            dirty
+                .services
+                .extend(self.services.selecting_in(&namespace));
+        }
+        for key in std::mem::take(&mut dirty.services) {
+            self.settle_service(&key);
+        }
+    }
+
+    fn settle_service(&mut self, key: &ObjectKey) {
+        let service = self.services.services.get(key).cloned();
+        let mut wanted = Vec::new();
+        let mut groups = BTreeSet::new();
+        for port in service.iter().flat_map(|service| &service.ports) {
+            let Some(service) = &service else {
+                continue;
+            };
+            let endpoints = self.endpoints(key, service, port);
+            let id = self.services.group_id(&(key.clone(), port.name.clone()));
+            let group = stage::service::group(id, &endpoints);
+            let group_id = group.as_ref().map(|group| group.id);
+            if let Some(group) = group {
+                self.owners.set_group(id, Some(group));
+                groups.insert(id);
+            }
+            for address in &service.cluster_ips {
+                if let IpAddr::V4(address) = address {
+                    let (protocol, port) = (port.protocol, port.port);
+                    wanted.push(stage::service::frontend(*address, protocol, port, group_id));
+                }
+            }
+        }
+        self.own(
+            &Owner::Object(key.clone()),
+            &Scope::Cluster,
+            wanted,
+            Some(key),
+            None,
+        );
+        let old = self.services.groups_of.remove(key).unwrap_or_default();
+        for id in old.difference(&groups) {
+            self.services.groups.remove(id);
+            self.owners.set_group(*id, None);
+        }
+        if !groups.is_empty() {
+            self.services.groups_of.insert(key.clone(), groups);
+        }
+    }
+
+    /// Ready endpoints of one port, sorted: from slices if there are any, else from Pods.
+    fn endpoints(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Vec<Endpoint> {
+        let mut endpoints = BTreeSet::new();
+        let mut sliced = false;
+        for slice in self.services.slices(key) {
+            sliced = true;
+            let ports = slice.ports.iter();
+            let numbers = ports
+                .filter(|(name, protocol, _)| (name, *protocol) == (&port.name, port.protocol));
+            for (_, _, number) in numbers {
+                let at = |address: &IpAddr| Endpoint {
+                    address: *address,
+                    port: *number,
+                };
+                endpoints.extend(slice.ready.iter().map(at));
+            }
+        }
+        if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {
+            for (pod_key, pod) in self.pods_in(&key.namespace) {
+                let number = match &port.target {
+                    TargetPort::Number(number) => Some(*number),
+                    TargetPort::Name(name) => pod.named_port(name, port.protocol),
+                };
+                let Some(number) = number.filter(|_| selector.matches(&pod.labels)) else {
+                    continue;
+                };
+                let addresses = self.attachments.open_addresses(pod_key);
+                endpoints.extend(addresses.map(|address| Endpoint {
+                    address,
+                    port: number,
+                }));
+            }
+        }
+        endpoints.into_iter().collect()
+    }
+}

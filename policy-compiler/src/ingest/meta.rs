@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every kind needs: names, ports, protocols, addresses.
+
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::Rejected;
+use crate::model::{Kind, ObjectKey, Protocol};
+
+pub(super) fn key(kind: Kind, metadata: &ObjectMeta) -> Result<ObjectKey, Rejected> {
+    let name = metadata.name.clone().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Rejected::new("metadata.name", "is missing"))?;
+    let namespace = if kind.namespaced() {
+        let namespace = metadata
+            .namespace
+            .clone()
+            .filter(|namespace| !namespace.is_empty());
+        namespace.ok_or_else(|| Rejected::new("metadata.namespace", "is missing"))?
+    } else {
+        String::new()
+    };
+    Ok(ObjectKey::new(kind, namespace, name))
+}
+
+/// A protocol name; `None` is TCP, as the API defaults it.
+pub(super) fn protocol(field: &str, text: Option<&str>) -> Result<Protocol, Rejected> {
+    match text {
+        None | Some("TCP") => Ok(Protocol::Tcp),
+        Some("UDP") => Ok(Protocol::Udp),
+        Some("SCTP") => Ok(Protocol::Sctp),
+        Some(other) => Err(Rejected::new(
+            field,
+            format!("{other:?} is not one of TCP, UDP, SCTP"),
+        )),
+    }
+}
+
+/// A port number.
+pub(super) fn port(field: &str, number: i32) -> Result<u16, Rejected> {
+    u16::try_from(number)
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(|| Rejected::new(field, format!("{number} is not a port (1..65535)")))
+}
+
+/// An address.
+pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, Rejected> {
+    text.parse()
+        .map_err(|_| Rejected::new(field, format!("{text:?} is not an IP address")))
+}

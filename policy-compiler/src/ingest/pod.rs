@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods: labels, node, named ports.
+
+use k8s_openapi::api::core::v1::Pod as Object;
+
+use super::{Rejected, meta};
+use crate::model::{Kind, Pod};
+
+pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
+    let key = meta::key(Kind::Pod, &object.metadata)?;
+    let spec = object.spec.as_ref();
+    let phase = object
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let mut named_ports = Vec::new();
+    for (index, container) in spec
+        .map(|s| s.containers.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        for port in container.ports.as_deref().unwrap_or_default() {
+            let Some(name) = port.name.clone() else {
+                continue;
+            };
+            let field = format!("spec.containers[{index}].ports[name={name}]");
+            let protocol = meta::protocol(&field, port.protocol.as_deref())?;
+            named_ports.push((name, protocol, meta::port(&field, port.container_port)?));
+        }
+    }
+    Ok(Pod {
+        namespace: key.namespace,
+        name: key.name,
+        uid: object.metadata.uid.clone(),
+        node: spec
+            .and_then(|s| s.node_name.clone())
+            .filter(|name| !name.is_empty()),
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
+        finished: matches!(phase, Some("Succeeded" | "Failed")),
+        named_ports,
+    })
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Our nouns: objects after the edge, with nothing left that could be malformed.
+
+mod mac;
+mod node;
+mod object_key;
+mod pod;
+mod policy;
+mod selector;
+mod service;
+
+pub use mac::{MacAddr, ParseMacError};
+pub use node::Node;
+pub use object_key::{Kind, ObjectKey, ParseKeyError};
+pub use pod::Pod;
+pub use policy::{Direction, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule};
+pub use selector::{Operator, Requirement, Selector};
+pub use service::{Endpoint, EndpointSlice, Service, ServicePort, TargetPort};
+
+/// Labels of an object.
+pub type Labels = std::collections::BTreeMap<String, String>;
+
+/// Label every namespace carries with its own name (set by the API server).
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A Pod: who may send and receive.
+
+use super::{Labels, Protocol};
+
+/// A Pod as the pipeline needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `metadata.uid`, absent in hand-written manifests.
+    pub uid: Option<String>,
+    /// `spec.nodeName`.
+    pub node: Option<String>,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `spec.hostNetwork`: uses the node's addresses and has no port of its own.
+    pub host_network: bool,
+    /// `status.phase` is Succeeded or Failed: its address may already belong to another Pod.
+    pub finished: bool,
+    /// Named container ports: name, protocol, number.
+    pub named_ports: Vec<(String, Protocol, u16)>,
+}
+
+impl Pod {
+    /// Whether it can be plugged into a bridge.
+    pub fn on_pod_network(&self) -> bool {
+        !self.host_network && !self.finished
+    }
+
+    /// Number of the named container port.
+    pub fn named_port(&self, name: &str, protocol: Protocol) -> Option<u16> {
+        let found = self
+            .named_ports
+            .iter()
+            .find(|(n, p, _)| n == name && *p == protocol);
+        found.map(|(_, _, number)| *number)
+    }
+}

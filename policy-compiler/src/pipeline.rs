@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The pipeline as a declaration: every table, register, priority and cookie, once.
+//!
+//! No other module, here or in another crate, contains a bare table number, register bit,
+//! priority or cookie. Table numbers never change meaning between versions: old and new
+//! controllers meet on the same switch during an upgrade.
+
+mod builder;
+pub mod cookie;
+pub mod priority;
+pub mod register;
+mod table;
+
+pub(crate) use builder::{Builder, Spec};
+pub use cookie::CookieKind;
+pub use table::{Declaration, Table, table_names};
+
+use openflow_codec::TableId;
+
+/// Table of the marker flows, which no packet reaches.
+pub const MARKER_TABLE: TableId = TableId(Table::Marker as u8);
+
+/// Table that a packet enters first. Its flows are added last.
+pub const ENTRY_TABLE: TableId = TableId(Table::Classify as u8);
+
+/// VNI of the cluster's Geneve traffic.
+pub const TUNNEL_VNI: u64 = 0xc1;
+
+/// Class of the Geneve option that carries the identity (RFC 8926 experimental range).
+pub const GENEVE_OPTION_CLASS: u16 = 0xff51;
+
+/// Type of the option; the critical bit (0x80) is clear.
+pub const GENEVE_OPTION_TYPE: u8 = 0x01;
+
+/// Length of the option's value in bytes.
+pub const GENEVE_OPTION_LEN: u8 = 12;
+
+/// Index of the `tun_metadata` field that the option is mapped to.
+pub const TUN_METADATA_INDEX: u16 = 0;
+
+/// Conntrack zone of every connection.
+pub const CT_ZONE: u16 = 0xc1;
+
+/// Link-layer address of the gateway of every Pod.
+pub const GATEWAY_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0101);
+
+/// Address of the gateway of every Pod: link-local, the same everywhere, so that a Pod can move.
+pub const GATEWAY_IPV4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 1, 1);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every bit of every register, of `ct_mark` and of the identity as it is on the wire.
+
+use openflow_codec::{Field, Subfield};
+
+/// Sender: identity and flags in the low 96 bits, laid out as on the wire.
+pub const SOURCE: Field = Field::Xxreg1;
+
+/// Receiver: identity and flags in the low 96 bits, laid out as on the wire.
+pub const DESTINATION: Field = Field::Xxreg2;
+
+/// Port that the receiver is plugged into.
+pub const OUT_PORT: Field = Field::Reg0;
+
+/// Flags of the receiver; see [`DESTINATION_ISOLATED`].
+pub const DESTINATION_FLAGS: Field = Field::Reg1;
+
+/// In [`DESTINATION_FLAGS`]: a `NetworkPolicy` isolates the receiver for ingress.
+pub const DESTINATION_ISOLATED: u128 = 1;
+
+/// In `ct_mark`: policy allowed the connection.
+pub const CT_MARK_ALLOWED: u128 = 1;
+
+/// Bits of the label part of an identity.
+pub const LABEL_BITS: u32 = 48;
+
+/// Bits of the namespace part of an identity.
+pub const NAMESPACE_BITS: u32 = 40;
+
+/// Where the flags byte begins.
+pub const FLAGS_SHIFT: u32 = LABEL_BITS + NAMESPACE_BITS;
+
+/// Both parts of the identity.
+pub const IDENTITY_MASK: u128 = (1 << FLAGS_SHIFT) - 1;
+
+/// The namespace part of the identity.
+pub const NAMESPACE_MASK: u128 = ((1 << NAMESPACE_BITS) - 1) << LABEL_BITS;
+
+/// Identity and flags.
+pub const WIRE_MASK: u128 = (1 << (FLAGS_SHIFT + 8)) - 1;
+
+/// Flag: there is an identity. Always set on the wire.
+pub const VALID: u128 = 0x80 << FLAGS_SHIFT;
+
+/// Flag: the sender's conntrack says that this answers a connection its node allowed.
+pub const REPLY: u128 = 0x40 << FLAGS_SHIFT;
+
+/// Flag: a `NetworkPolicy` isolates the sender for egress.
+pub const EGRESS_ISOLATED: u128 = 0x20 << FLAGS_SHIFT;
+
+/// The 96 bits of [`SOURCE`].
+pub const SOURCE_WIRE: Subfield = Subfield {
+    field: SOURCE,
+    offset: 0,
+    bits: 96,
+};
+
+/// The 96 bits of the Geneve option.
+pub const TUNNEL_WIRE: Subfield = Subfield {
+    field: Field::TunMetadata0,
+    offset: 0,
+    bits: 96,
+};
+
+/// `ct_state` bits (ovs-fields(7)).
+pub mod ct_state {
+    /// A new connection.
+    pub const NEW: u128 = 0x01;
+    /// Traffic has been seen in both directions.
+    pub const EST: u128 = 0x02;
+    /// Related to a connection: an ICMP error.
+    pub const REL: u128 = 0x04;
+    /// In the direction of the answers.
+    pub const RPL: u128 = 0x08;
+    /// Belongs to no connection and cannot begin one.
+    pub const INV: u128 = 0x10;
+    /// Went through conntrack.
+    pub const TRK: u128 = 0x20;
+    /// The destination was translated.
+    pub const DNAT: u128 = 0x80;
+}

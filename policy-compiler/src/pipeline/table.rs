@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//! THE table of tables: number, name, what a table may match, write and go on to.
+
+use openflow_codec::{Field, TableId};
+
+/// A table; the number is its place on the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Which kind of port a packet came in by.
+    Classify = 0,
+    /// A Pod sends only from its own addresses.
+    SpoofGuard = 10,
+    /// Answers ARP for the gateway.
+    Arp = 20,
+    /// Sends every IP packet through conntrack, once.
+    Conntrack = 30,
+    /// Sorts packets by what conntrack says.
+    ConntrackState = 40,
+    /// Translates new connections to Services.
+    Service = 50,
+    /// Looks up who sends.
+    Source = 60,
+    /// Looks up where the destination is.
+    Route = 70,
+    /// Writes the identity into the tunnel header and sends.
+    TunnelOut = 80,
+    /// Lets answers to allowed connections pass.
+    Reply = 90,
+    /// `NetworkPolicy` egress rules of the sender.
+    Egress = 110,
+    /// `NetworkPolicy` ingress rules of the receiver.
+    Ingress = 140,
+    /// Commits connections that policy allowed.
+    Commit = 170,
+    /// Delivers to the port.
+    Output = 180,
+    /// Holds the marker flows; no packet comes here.
+    Marker = 250,
+}
+
+/// What a table promises.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration {
+    /// The table.
+    pub table: Table,
+    /// Name on the switch, in metrics, file names and documents.
+    pub name: &'static str,
+    /// What it does, one sentence.
+    pub purpose: &'static str,
+    /// Fields its flows may match.
+    pub matches: &'static [Field],
+    /// Fields its actions may write.
+    pub writes: &'static [Field],
+    /// Tables it may go on to (`goto_table`, or `ct(table=...)`).
+    pub next: &'static [Table],
+}
+
+use Field::{
+    ArpOp, ArpSha, ArpSpa, ArpTha, ArpTpa, CtMark, CtState, EthDst, EthSrc, EthType, InPort,
+    IpProto, Ipv4Dst, Ipv4Src, Reg0, Reg1, SctpDst, TcpDst, TunDst, TunId, TunMetadata0, UdpDst,
+    Xxreg1, Xxreg2,
+};
+
+/// Every table, in the order in which a packet can meet them.
+#[rustfmt::skip]
+static DECLARATIONS: [Declaration; 15] = [
+    Declaration { table: Table::Classify, name: "classify",
+        purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
+        matches: &[InPort, TunId, TunMetadata0], writes: &[], next: &[Table::SpoofGuard, Table::Conntrack] },
+    Declaration { table: Table::SpoofGuard, name: "spoof_guard",
+        purpose: "A Pod sends only from its own addresses. Stands before conntrack: a forged reset must not touch another Pod's connection.",
+        matches: &[InPort, EthSrc, EthType, Ipv4Src, ArpSpa, ArpSha], writes: &[], next: &[Table::Arp, Table::Conntrack] },
+    Declaration { table: Table::Arp, name: "arp",
+        purpose: "Answers ARP requests for the gateway.",
+        matches: &[EthType, ArpOp, ArpTpa], writes: &[EthDst, EthSrc, ArpOp, ArpTha, ArpTpa, ArpSha, ArpSpa], next: &[] },
+    Declaration { table: Table::Conntrack, name: "conntrack",
+        purpose: "Sends every IP packet through conntrack once, with all registers zero, and applies the translation of its connection.",
+        matches: &[EthType], writes: &[], next: &[Table::ConntrackState] },
+    Declaration { table: Table::ConntrackState, name: "conntrack_state",
+        purpose: "Drops invalid packets, marks answers to allowed connections, sends new connections of local Pods to the Services.",
+        matches: &[InPort, CtState, CtMark], writes: &[Xxreg1], next: &[Table::Service, Table::Source] },
+    Declaration { table: Table::Service, name: "service",
+        purpose: "New connections to a Service go to one of its endpoints.",
+        matches: &[EthType, Ipv4Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[], next: &[Table::Source] },
+    Declaration { table: Table::Source, name: "source",
+        purpose: "Looks up who sends: the Pod of the port, or the identity in the tunnel header.",
+        matches: &[InPort], writes: &[Xxreg1], next: &[Table::Route] },
+    Declaration { table: Table::Route, name: "route",
+        purpose: "Looks up where the destination is: a Pod of this node, or another node.",
+        matches: &[InPort, EthType, Ipv4Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst], next: &[Table::Reply, Table::TunnelOut] },
+    Declaration { table: Table::TunnelOut, name: "tunnel_out",
+        purpose: "Writes the sender's identity into the tunnel header and sends to the other node, which decides.",
+        matches: &[EthType, CtState], writes: &[TunId, TunMetadata0], next: &[] },
+    Declaration { table: Table::Reply, name: "reply",
+        purpose: "Lets answers to allowed connections pass: conntrack of this node and, across nodes, of the sender's node say so.",
+        matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::Egress] },
+    Declaration { table: Table::Egress, name: "egress",
+        purpose: "NetworkPolicy egress rules of the sender; what an isolated sender is not allowed is dropped.",
+        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, CtState, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Ingress] },
+    Declaration { table: Table::Ingress, name: "ingress",
+        purpose: "NetworkPolicy ingress rules of the receiver; what an isolated receiver does not allow is dropped.",
+        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Src, CtState, Reg1, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Commit] },
+    Declaration { table: Table::Commit, name: "commit",
+        purpose: "Commits connections that policy allowed and marks them, so that their answers pass.",
+        matches: &[EthType, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },
+    Declaration { table: Table::Output, name: "output",
+        purpose: "Delivers to the destination's port.",
+        matches: &[], writes: &[], next: &[] },
+    Declaration { table: Table::Marker, name: "marker",
+        purpose: "Holds one flow per layer whose cookie is the layer's digest; no packet comes here.",
+        matches: &[], writes: &[], next: &[] },
+];
+
+impl Table {
+    /// Every table, in packet order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        DECLARATIONS.iter().map(|declaration| declaration.table)
+    }
+
+    /// The table with this number.
+    pub fn from_id(id: TableId) -> Option<Self> {
+        Self::all().find(|table| table.id() == id)
+    }
+
+    /// Number on the switch.
+    pub const fn id(self) -> TableId {
+        TableId(self as u8)
+    }
+
+    /// Name on the switch.
+    pub fn name(self) -> &'static str {
+        self.declaration().name
+    }
+
+    /// What the table promises.
+    pub fn declaration(self) -> &'static Declaration {
+        let mut rest = DECLARATIONS.as_slice();
+        while let [first, more @ ..] = rest {
+            if first.table == self {
+                return first;
+            }
+            rest = more;
+        }
+        unreachable!("a test checks that every table is declared")
+    }
+}
+
+/// Number and name of every table, to be set on the switch.
+pub fn table_names() -> impl Iterator<Item = (TableId, &'static str)> {
+    DECLARATIONS
+        .iter()
+        .map(|declaration| (declaration.table.id(), declaration.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_declared_and_only_goes_forward() {
+        for table in Table::all() {
+            let declaration = table.declaration();
+            assert_eq!(declaration.table, table);
+            for next in declaration.next {
+                assert!(*next > table, "{table:?} goes back to {next:?}");
+                assert_ne!(*next, Table::Marker);
+            }
+        }
+    }
+}

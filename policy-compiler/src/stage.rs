@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flows, one stage of the pipeline per file.
+//!
+//! Every function here is a pure mapping from facts to [`Wanted`] flows; who calls it, and when, is
+//! the compiler's business.
+
+mod arp;
+mod classify;
+mod commit;
+mod conntrack;
+pub(crate) mod policy;
+mod reply;
+pub(crate) mod route;
+pub(crate) mod service;
+mod source;
+mod spoof_guard;
+mod tunnel_out;
+
+use openflow_codec::{Action, Ct, Field, Match, PortNo, action::CtZone};
+
+use crate::model::MacAddr;
+use crate::pipeline::register::ct_state;
+use crate::pipeline::{CT_ZONE, CookieKind, Spec};
+
+/// A flow that is wanted, and why.
+pub(crate) struct Wanted {
+    pub(crate) kind: CookieKind,
+    pub(crate) spec: Spec,
+    pub(crate) why: String,
+}
+
+/// What the stages must know of a Pod that is plugged in.
+pub(crate) struct PodPort {
+    pub(crate) port: PortNo,
+    pub(crate) mac: MacAddr,
+    pub(crate) address: std::net::Ipv4Addr,
+    /// Identity and flags as on the wire.
+    pub(crate) wire_identity: u128,
+    pub(crate) ingress_isolated: bool,
+}
+
+/// The flows that are the same in every cluster.
+pub(crate) fn fixed() -> Vec<Wanted> {
+    let stages = [
+        classify::fixed(),
+        spoof_guard::fixed(),
+        arp::fixed(),
+        conntrack::fixed(),
+        service::fixed(),
+        source::fixed(),
+        route::fixed(),
+        reply::fixed(),
+        policy::fixed(),
+        commit::fixed(),
+    ];
+    stages.into_iter().flatten().collect()
+}
+
+/// The flows of a node's tunnel port.
+pub(crate) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
+    let stages = [
+        classify::tunnel_port(port),
+        conntrack::tunnel_port(port),
+        source::tunnel_port(port),
+        route::tunnel_port(port),
+        tunnel_out::tunnel_port(port),
+    ];
+    stages.into_iter().flatten().collect()
+}
+
+/// The flows of a Pod's port, without [`pod_entry`].
+pub(crate) fn pod_port(pod: &PodPort) -> Vec<Wanted> {
+    let mut flows = spoof_guard::pod_port(pod);
+    flows.extend([source::pod_port(pod), route::pod_port(pod)]);
+    flows
+}
+
+/// The flow that opens a Pod's port; added when all others are in force everywhere.
+pub(crate) fn pod_entry(pod: &PodPort) -> Wanted {
+    classify::pod_port(pod)
+}
+
+fn pipeline(spec: Spec, why: &str) -> Wanted {
+    Wanted {
+        kind: CookieKind::Pipeline,
+        spec,
+        why: why.to_owned(),
+    }
+}
+
+fn node(spec: Spec, why: &str) -> Wanted {
+    Wanted {
+        kind: CookieKind::Node,
+        spec,
+        why: why.to_owned(),
+    }
+}
+
+fn pod(spec: Spec, why: &str) -> Wanted {
+    Wanted {
+        kind: CookieKind::Pod,
+        spec,
+        why: why.to_owned(),
+    }
+}
+
+/// EtherType of IPv4.
+const ETH_TYPE_IPV4: u128 = 0x0800;
+
+/// EtherType of ARP.
+const ETH_TYPE_ARP: u128 = 0x0806;
+
+fn ipv4() -> Match {
+    Match::any().with(Field::EthType, ETH_TYPE_IPV4)
+}
+
+/// Tracked, with the bits `set` set and the bits `clear` clear.
+fn tracked(flow_match: Match, set: u128, clear: u128) -> Match {
+    let set = set | ct_state::TRK;
+    flow_match.with_masked(Field::CtState, set, set | clear)
+}
+
+fn number(address: std::net::Ipv4Addr) -> u128 {
+    u128::from(address.to_bits())
+}
+
+/// `ct(commit)` that sets `ct_mark`'s bits `mask` to `value`.
+fn commit_with_mark(value: u128, mask: u128) -> Action {
+    Action::Ct(Ct {
+        commit: true,
+        zone: CtZone::Immediate(CT_ZONE),
+        exec: vec![Action::set_masked(Field::CtMark, value, mask)],
+        ..Ct::default()
+    })
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `classify`: which kind of port a packet came in by.
+
+use openflow_codec::{Field, Match, PortNo};
+
+use super::{PodPort, Wanted, node, pipeline, pod};
+use crate::pipeline::{Spec, TUNNEL_VNI, Table, priority, register};
+
+pub(super) fn fixed() -> Vec<Wanted> {
+    let nobody = Spec::new(Table::Classify, priority::DEFAULT);
+    vec![pipeline(
+        nobody,
+        "drops what comes in by a port of no ready Pod",
+    )]
+}
+
+pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
+    let from_tunnel = Match::any().with(Field::InPort, port.0);
+    // Presence of the option is proven by its VALID bit before anything reads the option: OVS reads
+    // another option's bytes from an absent field.
+    let valid = from_tunnel
+        .clone()
+        .with(Field::TunId, TUNNEL_VNI)
+        .with_masked(Field::TunMetadata0, register::VALID, register::VALID);
+    let accept = Spec::new(Table::Classify, priority::NORMAL)
+        .matching(valid)
+        .goto(Table::Conntrack);
+    let deny = Spec::new(Table::Classify, priority::TUNNEL_DENY).matching(from_tunnel);
+    vec![
+        node(
+            accept,
+            "accepts tunnelled packets that carry a valid identity",
+        ),
+        node(
+            deny,
+            "drops tunnelled packets without a valid identity or with another VNI",
+        ),
+    ]
+}
+
+pub(super) fn pod_port(port: &PodPort) -> Wanted {
+    let flow_match = Match::any().with(Field::InPort, port.port.0);
+    let spec = Spec::new(Table::Classify, priority::NORMAL)
+        .matching(flow_match)
+        .goto(Table::SpoofGuard);
+    pod(spec, "opens its port: it is ready everywhere")
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `tunnel_out`: writes the sender's identity into the tunnel header and sends.
+
+use openflow_codec::action::CtZone;
+use openflow_codec::{Action, Ct, Field, PortNo};
+
+use super::{Wanted, ipv4, node, tracked};
+use crate::pipeline::register::{self, ct_state};
+use crate::pipeline::{CT_ZONE, Spec, TUNNEL_VNI, Table, priority};
+
+/// New connections are committed here without a mark, so that this node knows their answers; those
+/// to a Service were committed when they were translated.
+pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
+    let commit = Action::Ct(Ct {
+        commit: true,
+        zone: CtZone::Immediate(CT_ZONE),
+        ..Ct::default()
+    });
+    let new = Spec::new(Table::TunnelOut, priority::NORMAL)
+        .matching(tracked(ipv4(), ct_state::NEW, ct_state::DNAT))
+        .act(commit);
+    let other = Spec::new(Table::TunnelOut, priority::DEFAULT);
+    vec![
+        node(
+            send(new, port),
+            "commits new connections and sends them with the sender's identity",
+        ),
+        node(
+            send(other, port),
+            "sends to the other node with the sender's identity",
+        ),
+    ]
+}
+
+fn send(spec: Spec, port: PortNo) -> Spec {
+    spec.act(Action::set(Field::TunId, TUNNEL_VNI))
+        .act(Action::CopyField {
+            src: register::SOURCE_WIRE,
+            dst: register::TUNNEL_WIRE,
+        })
+        .act(Action::output(port))
+}
