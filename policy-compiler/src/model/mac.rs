@@ -33,9 +33,9 @@ impl FromStr for MacAddr {
         let mut value = 0;
         let mut count = 0;
         for part in text.split(':') {
-            let byte = (part.len() == 2)
-                .then(|| u8::from_str_radix(part, 16).ok())
-                .flatten();
+            // `from_str_radix` alone would take a sign.
+            let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+            let byte = digits.then(|| u8::from_str_radix(part, 16).ok()).flatten();
             let Some(byte) = byte.filter(|_| count < 6) else {
                 return Err(ParseMacError(text.to_owned()));
             };
