@@ -1,48 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tokio shell: one task per connection, and handles to it.
-#![expect(
-    clippy::unused_async,
-    clippy::drop_non_drop,
-    reason = "the connection task follows these signatures"
-)]
+//!
+//! ```text
+//!   Client --commands (bounded)--> task <--> stream
+//!          <--one reply each------
+//!   Monitor <--batches (one)------ task folds changes while a batch is not taken
+//! ```
 
+mod monitor;
+mod task;
+
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::monitor::{MonitorRequest, Replica, RowChange};
+use crate::config::Config;
+use crate::monitor::MonitorRequest;
 use crate::schema::Schema;
-use crate::transaction::{Outcome, OutcomeError, Transaction};
+use crate::session::{RequestError, SessionError};
+use crate::transaction::{Outcome, Transaction};
 use crate::transport::Remote;
 
-/// Limits of a connection.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The longest silence of the server before it is asked for a sign of life, and then again
-    /// before the connection is given up; `None` never asks.
-    pub probe_interval: Option<Duration>,
-    /// The largest message accepted, in bytes.
-    pub max_message_bytes: usize,
-    /// How many requests may wait for their reply at a time.
-    pub max_requests: usize,
-}
+pub use monitor::Monitor;
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            probe_interval: Some(Duration::from_secs(10)),
-            max_message_bytes: 64 * 1024 * 1024,
-            max_requests: 1024,
-        }
-    }
-}
+use task::{Command, Connection, Reply};
+
+/// How many commands may wait for the task; more make their senders wait.
+const COMMANDS: usize = 32;
 
 /// A handle to one connection; cloning it is cheap. The connection ends with its last handle;
 /// a [`Monitor`] holds one.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    attention: Arc<Notify>,
+    closed: watch::Receiver<Option<Closed>>,
+    _alive: mpsc::Sender<Infallible>,
+}
 
 impl Client {
     /// Connects to a server with the default [`Config`].
@@ -50,95 +48,138 @@ impl Client {
         Self::connect_with(remote, Config::default()).await
     }
 
-    /// Connects to a server.
+    /// Connects to a server. Waits as long as the system does.
     pub async fn connect_with(remote: &Remote, config: Config) -> Result<Self, Error> {
-        drop((remote, config));
-        todo!()
+        let connected = match remote {
+            Remote::Unix(path) => UnixStream::connect(path)
+                .await
+                .map(|stream| Self::from_stream(stream, config)),
+            Remote::Tcp { host, port } => connect_tcp(host, *port)
+                .await
+                .map(|stream| Self::from_stream(stream, config)),
+        };
+        connected.map_err(|source| Error::Connect {
+            remote: remote.clone(),
+            source: Arc::new(source),
+        })
     }
 
-    /// Speaks as a client on a stream that is connected already, whoever dialled. Must be called
-    /// in a tokio runtime.
+    /// Speaks as a client on a stream that is connected already, whoever dialled. On TCP the
+    /// caller should have set `TCP_NODELAY`. Must be called in a tokio runtime.
     pub fn from_stream<S>(stream: S, config: Config) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        drop((stream, config));
-        todo!()
+        let (command_sender, commands) = mpsc::channel(COMMANDS);
+        let (closed_sender, closed) = watch::channel(None);
+        let (alive_sender, alive) = mpsc::channel(1);
+        let attention = Arc::new(Notify::new());
+        let connection = Connection::new(&config, commands, alive, Arc::clone(&attention));
+        tokio::spawn(connection.run(stream, closed_sender));
+        Self {
+            commands: command_sender,
+            attention,
+            closed,
+            _alive: alive_sender,
+        }
     }
 
     /// Runs a transaction. Dropping the future asks the server to cancel the transaction, which
     /// may nevertheless have been committed.
     pub async fn transact(&self, db: &str, transaction: Transaction) -> Result<Outcome, Error> {
-        drop((db, transaction));
-        todo!()
+        let database = db.to_owned();
+        self.request(|reply| Command::Transact {
+            database,
+            transaction,
+            reply,
+        })
+        .await
     }
 
     /// Follows part of a database. Returns when the initial replica is complete.
     pub async fn monitor(&self, db: &str, request: MonitorRequest) -> Result<Monitor, Error> {
-        drop((db, request));
-        todo!()
+        let database = db.to_owned();
+        let feed = self
+            .request(|reply| Command::Monitor {
+                database,
+                request,
+                reply,
+            })
+            .await?;
+        Ok(Monitor::new(self.clone(), feed))
     }
 
     /// The schema of a database.
     pub async fn schema(&self, db: &str) -> Result<Arc<Schema>, Error> {
-        let _: &str = db;
-        todo!()
+        let database = db.to_owned();
+        self.request(|reply| Command::Schema { database, reply })
+            .await
     }
 
     /// Waits until the connection has ended, and says why.
     pub async fn closed(&self) -> Closed {
-        todo!()
+        let mut closed = self.closed.clone();
+        let reason = closed.wait_for(Option::is_some).await;
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or(Closed::Stopped)
+    }
+
+    async fn request<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        // Dropped after the receiver, so that the task finds the reply unwanted.
+        let mut abandoned = Abandoned {
+            attention: Some(&self.attention),
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(command(reply)).await.is_err() {
+            return Err(self.closed().await.into());
+        }
+        let answer = answer.await;
+        abandoned.attention = None;
+        match answer {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(self.closed().await.into()),
+        }
     }
 }
 
-/// A replica of part of a database, kept current by the connection it belongs to.
-#[derive(Debug)]
-pub struct Monitor {}
+/// Tells the task to look for replies and monitors nobody waits for any more.
+struct Abandoned<'a> {
+    attention: Option<&'a Notify>,
+}
 
-impl Monitor {
-    /// The state after the last batch that [`Monitor::changed`] returned.
-    pub fn replica(&self) -> &Replica {
-        todo!()
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(attention) = self.attention {
+            attention.notify_one();
+        }
     }
+}
 
-    /// Waits for changes, applies them to the replica and returns them: at most one per row, the
-    /// difference of two committed states, ordered by table and row. A reader that is slow gets
-    /// fewer and larger batches. Cancel safe. An error means the connection has ended.
-    pub async fn changed(&mut self) -> Result<Vec<RowChange>, Error> {
-        todo!()
-    }
-
-    /// The connection this monitor belongs to.
-    pub fn client(&self) -> &Client {
-        todo!()
-    }
+async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A request that got no usable answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The server could not be reached.
-    #[error("cannot connect to {remote}: {source}")]
+    #[error("cannot connect to {remote}: {source}; is ovsdb-server running there?")]
     Connect {
         /// The server.
         remote: Remote,
         /// What the system says.
         source: Arc<io::Error>,
     },
-    /// The connection has ended; the request may or may not have taken effect.
-    #[error("OVSDB connection ended: {0}")]
+    /// The connection has ended; a transaction may or may not have taken effect.
+    #[error("the OVSDB connection has ended: {0}")]
     Closed(#[from] Closed),
-    /// The server refused the request.
-    #[error("OVSDB server refused {method}: {error}")]
-    Refused {
-        /// The method.
-        method: &'static str,
-        /// The server's words.
-        error: String,
-    },
-    /// The answer to a transaction does not fit it.
-    #[error("answer to transact: {0}")]
-    Outcome(#[from] OutcomeError),
+    /// The request failed; the connection goes on.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }
 
 /// Why a connection has ended.
@@ -150,4 +191,16 @@ pub enum Closed {
     /// Reading or writing failed.
     #[error("{0}")]
     Io(Arc<io::Error>),
+    /// The server does not follow the protocol, or does not answer.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// No handle is left, or the runtime has shut down.
+    #[error("the connection task has stopped")]
+    Stopped,
+}
+
+impl From<io::Error> for Closed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
 }

@@ -3,13 +3,15 @@
 
 mod change;
 mod replica;
+mod update;
 
 use std::collections::BTreeMap;
 
 use crate::operation::Condition;
 
 pub use change::{ChangeSet, RowChange};
-pub use replica::{Replica, ReplicaError};
+pub use replica::Replica;
+pub use update::{Followed, MonitorRequestError, UpdateError, UpdateFormat};
 
 /// The tables and columns to follow.
 ///

@@ -51,7 +51,3 @@ impl Replica {
         }
     }
 }
-
-/// An update that does not fit the replica.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplicaError {}
