@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A switch without a protocol: tables, groups and connections, driven by calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openflow_codec::{Cookie, Flow, Group, GroupId, Match, TableId};
+
+use crate::conntrack::{Conntrack, CtState};
+use crate::execute::{Program, Tracker, execute};
+use crate::execution::Execution;
+use crate::groups::{Groups, Selection};
+use crate::packet::Packet;
+use crate::tables::{Entry, MatchError, Tables};
+
+/// A switch in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Sim {
+    tables: Tables,
+    groups: Groups,
+    conntrack: Conntrack,
+    selection: Selection,
+}
+
+impl Sim {
+    /// A switch without flows: drops everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a flow, in place of the one with the same table, priority and match; returns that one.
+    ///
+    /// # Errors
+    /// The match cannot be installed.
+    pub fn add_flow(&mut self, flow: Flow) -> Result<Option<Arc<Entry>>, MatchError> {
+        self.tables.add(flow)
+    }
+
+    /// Removes all flows with this cookie; returns how many there were.
+    pub fn remove_cookie(&mut self, cookie: Cookie) -> usize {
+        self.tables.remove_cookie(cookie).len()
+    }
+
+    /// Removes the flow with exactly this table, priority and match; returns whether it existed.
+    ///
+    /// # Errors
+    /// The match could never be installed.
+    pub fn remove_flow(
+        &mut self,
+        table: TableId,
+        priority: u16,
+        flow_match: &Match,
+    ) -> Result<bool, MatchError> {
+        let removed = self.tables.remove_strict(table, priority, flow_match)?;
+        Ok(removed.is_some())
+    }
+
+    /// Adds a group, or replaces the one of that number.
+    pub fn set_group(&mut self, group: Group) {
+        self.groups.set(group);
+    }
+
+    /// Removes a group and, as OVS does, every flow that refers to it; returns whether it existed.
+    pub fn remove_group(&mut self, id: GroupId) -> bool {
+        let existed = self.groups.remove(id).is_some();
+        if existed {
+            self.tables.remove_if(|flow| refers_to(flow, id));
+        }
+        existed
+    }
+
+    /// How select groups choose.
+    pub fn set_selection(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
+    /// A packet is received on [`Packet::in_port`] at `now`, counted from any fixed moment.
+    pub fn receive(&mut self, packet: Packet, now: Duration) -> Execution {
+        let program = Program {
+            tables: &self.tables,
+            groups: &self.groups,
+            selection: &self.selection,
+        };
+        execute(program, Tracker::Stateful(&mut self.conntrack), packet, now)
+    }
+
+    /// What would become of a packet if conntrack answered `states` to its successive
+    /// recirculations (`trk|new` once they are used up); changes nothing, translates nothing.
+    pub fn trace(&self, packet: Packet, states: impl IntoIterator<Item = CtState>) -> Execution {
+        let program = Program {
+            tables: &self.tables,
+            groups: &self.groups,
+            selection: &self.selection,
+        };
+        let tracker = Tracker::Given(states.into_iter().collect());
+        execute(program, tracker, packet, Duration::ZERO)
+    }
+
+    /// The flow tables.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The flow tables, to change flows in ways [`Sim`] does not.
+    pub fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The connections.
+    pub fn conntrack(&self) -> &Conntrack {
+        &self.conntrack
+    }
+
+    /// The connections, to flush them.
+    pub fn conntrack_mut(&mut self) -> &mut Conntrack {
+        &mut self.conntrack
+    }
+}
+
+/// Whether a flow sends packets to a group.
+fn refers_to(flow: &Flow, id: GroupId) -> bool {
+    use openflow_codec::{Action, Instruction};
+    flow.instructions
+        .iter()
+        .any(|instruction| match instruction {
+            Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
+                actions.contains(&Action::Group(id))
+            }
+            _ => false,
+        })
+}
