@@ -75,11 +75,17 @@ fn to_service() -> Packet {
 }
 
 fn destination(packet: &Packet) -> (IpAddr, Option<u128>) {
-    (packet.as_ip().unwrap().dst, packet.get(Field::TcpDst))
+    (
+        packet.as_ip().expect("an IP packet").dst,
+        packet.get(Field::TcpDst),
+    )
 }
 
 fn source(packet: &Packet) -> (IpAddr, Option<u128>) {
-    (packet.as_ip().unwrap().src, packet.get(Field::TcpSrc))
+    (
+        packet.as_ip().expect("an IP packet").src,
+        packet.get(Field::TcpSrc),
+    )
 }
 
 fn only_output(execution: &Execution) -> Packet {

@@ -40,13 +40,13 @@ fn copying_an_option_before_it_is_proved_present_is_reported() {
         instructions.extend(goto(1));
         instructions
     })]);
-    let unproved = FaultKind::UnprovedOption(Field::TunMetadata0);
+    let unproved = || FaultKind::UnprovedOption(Field::TunMetadata0);
     assert_eq!(
         faults(&sim.receive(with_option(VALID), START)),
-        [unproved.clone()]
+        [unproved()]
     );
     let absent = FaultKind::AbsentField(Field::TunMetadata0);
-    assert_eq!(faults(&sim.receive(request(), START)), [unproved, absent]);
+    assert_eq!(faults(&sim.receive(request(), START)), [unproved(), absent]);
 }
 
 #[test]
