@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Actions: standard (OpenFlow 1.5.1 section 7.2.6) and Nicira (OVS `lib/ofp-actions.c`).
 
+mod conntrack;
+mod wire;
+
 use std::net::IpAddr;
 
 use bytes::Bytes;
 
 use crate::ids::{GroupId, MeterId, PortNo, TableId};
 use crate::oxm::Field;
+
+pub(crate) use wire::{put_actions, read_actions};
 
 /// Bits `offset..offset+bits` of a field, counted from the least significant bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +22,22 @@ pub struct Subfield {
     pub offset: u16,
     /// Number of bits, at least 1.
     pub bits: u16,
+}
+
+impl Subfield {
+    /// Bits `offset..offset+bits` of `field`.
+    pub const fn new(field: Field, offset: u16, bits: u16) -> Self {
+        Self {
+            field,
+            offset,
+            bits,
+        }
+    }
+
+    /// All of `field`; for a `tun_metadata`, whose width the TLV table gives, use [`Self::new`].
+    pub const fn whole(field: Field) -> Self {
+        Self::new(field, 0, field.info().bits)
+    }
 }
 
 /// One action.
@@ -62,7 +83,8 @@ pub enum Action {
         /// Search with the connection's original tuple.
         ct: bool,
     },
-    /// `NXAST_OUTPUT_REG2` (32): output to the port whose number a field holds.
+    /// `NXAST_OUTPUT_REG` (15) or, when reading, `NXAST_OUTPUT_REG2` (32): output to the port whose
+    /// number a field holds.
     OutputReg {
         /// Where the port number is.
         src: Subfield,
@@ -88,6 +110,8 @@ pub struct Ct {
     pub zone: CtZone,
     /// Table where the packet goes on after conntrack; `None` forks nothing.
     pub table: Option<TableId>,
+    /// Application layer gateway: 0 is none, else its well-known port (21 is FTP, 69 is TFTP).
+    pub alg: u16,
     /// Network address translation.
     pub nat: Option<Nat>,
     /// With `commit`: `set_field` / `copy_field` on `ct_mark` and `ct_label`.

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Groups and buckets (OpenFlow 1.5.1 sections 5.10 and 7.3.4.3).
 
+mod wire;
+
 use crate::action::Action;
 use crate::ids::{GroupId, PortNo};
 use crate::oxm::Field;
+
+pub(crate) use wire::*;
 
 /// `ofp_group_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,4 +62,17 @@ pub struct Group {
     pub selection: Option<SelectionMethod>,
     /// Buckets.
     pub buckets: Vec<Bucket>,
+}
+
+impl Bucket {
+    /// A bucket that watches nothing.
+    pub fn new(id: u32, weight: u16, actions: Vec<Action>) -> Self {
+        Self {
+            id,
+            weight,
+            watch_port: PortNo::ANY,
+            watch_group: GroupId::ANY,
+            actions,
+        }
+    }
 }

@@ -3,8 +3,12 @@
 
 use bytes::Bytes;
 
-use crate::action::Action;
+use crate::action::{Action, put_actions, read_actions};
+use crate::context::Context;
+use crate::error::DecodeError;
 use crate::ids::TableId;
+use crate::reader::Reader;
+use crate::writer::Writer;
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,4 +30,102 @@ pub enum Instruction {
     ClearActions,
     /// An instruction that is not known: kept byte for byte, header included.
     Unknown(Bytes),
+}
+
+mod ofpit {
+    pub(super) const GOTO_TABLE: u16 = 1;
+    pub(super) const WRITE_METADATA: u16 = 2;
+    pub(super) const WRITE_ACTIONS: u16 = 3;
+    pub(super) const APPLY_ACTIONS: u16 = 4;
+    pub(super) const CLEAR_ACTIONS: u16 = 5;
+}
+
+/// Appends instructions, one after the other.
+#[inline]
+pub(crate) fn put_instructions(out: &mut Writer<'_>, instructions: &[Instruction]) {
+    for instruction in instructions {
+        put_instruction(out, instruction);
+    }
+}
+
+#[inline]
+fn put_instruction(out: &mut Writer<'_>, instruction: &Instruction) {
+    match instruction {
+        Instruction::GotoTable(table) => {
+            out.u16(ofpit::GOTO_TABLE);
+            out.u16(8);
+            out.u8(table.0);
+            out.zeros(3);
+        }
+        Instruction::WriteMetadata { metadata, mask } => {
+            out.u16(ofpit::WRITE_METADATA);
+            out.u16(24);
+            out.zeros(4);
+            out.u64(*metadata);
+            out.u64(*mask);
+        }
+        Instruction::WriteActions(actions) => put_list(out, ofpit::WRITE_ACTIONS, actions),
+        Instruction::ApplyActions(actions) => put_list(out, ofpit::APPLY_ACTIONS, actions),
+        Instruction::ClearActions => put_list(out, ofpit::CLEAR_ACTIONS, &[]),
+        Instruction::Unknown(bytes) => out.bytes(bytes),
+    }
+}
+
+#[inline]
+fn put_list(out: &mut Writer<'_>, kind: u16, actions: &[Action]) {
+    let start = out.position();
+    out.u16(kind);
+    out.u16(0);
+    out.zeros(4);
+    put_actions(out, actions);
+    out.set_length("instruction", start.saturating_add(2), start);
+}
+
+/// Reads instructions until the end of `reader`.
+#[inline]
+pub(crate) fn read_instructions(
+    reader: &mut Reader<'_>,
+    context: &Context,
+) -> Result<Vec<Instruction>, DecodeError> {
+    let mut instructions = Vec::new();
+    while !reader.is_empty() {
+        instructions.push(read_instruction(reader, context)?);
+    }
+    Ok(instructions)
+}
+
+fn read_instruction(
+    reader: &mut Reader<'_>,
+    context: &Context,
+) -> Result<Instruction, DecodeError> {
+    let mut whole = *reader;
+    let kind = reader.u16("instruction type")?;
+    let length = reader.u16("instruction length")?;
+    if length < 8 || length % 8 != 0 {
+        return Err(whole.bad_length("instruction", usize::from(length)));
+    }
+    let mut body = reader.sub("instruction", usize::from(length).saturating_sub(4))?;
+    Ok(match kind {
+        ofpit::GOTO_TABLE => Instruction::GotoTable(TableId(body.u8("goto_table")?)),
+        ofpit::WRITE_METADATA => {
+            body.skip("padding", 4)?;
+            Instruction::WriteMetadata {
+                metadata: body.u64("metadata")?,
+                mask: body.u64("metadata mask")?,
+            }
+        }
+        ofpit::WRITE_ACTIONS => {
+            body.skip("padding", 4)?;
+            Instruction::WriteActions(read_actions(&mut body, context)?)
+        }
+        ofpit::APPLY_ACTIONS => {
+            body.skip("padding", 4)?;
+            Instruction::ApplyActions(read_actions(&mut body, context)?)
+        }
+        ofpit::CLEAR_ACTIONS => Instruction::ClearActions,
+        _ => {
+            let bytes = whole.take("instruction", usize::from(length))?;
+            Instruction::Unknown(Bytes::copy_from_slice(bytes))
+        }
+    })
 }

@@ -3,6 +3,9 @@
 
 mod flow_match;
 mod registry;
+mod wire;
 
+pub(crate) use flow_match::width_mask;
 pub use flow_match::{Match, MatchField};
 pub use registry::{Class, Field, FieldInfo, Prerequisite};
+pub(crate) use wire::*;

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A match: fields in canonical order, each at most once.
+//!
+//! `reg0`..`reg15` also exist as eight 64-bit `xreg`s and four 128-bit `xxreg`s. A match holds them
+//! as 32-bit registers only: whoever says `xxreg1` gets `reg4`..`reg7`, of those the ones whose mask
+//! is not zero. OVS prints them so, and sends them as `xreg`s, so a match that was written and the
+//! same match read back are equal.
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -66,17 +73,28 @@ impl Match {
         self.insert(MatchField::Known { field, value, mask })
     }
 
-    /// Adds a field in its place in the canonical order.
+    /// Adds a field in its place in the canonical order; a second match on the same field (or
+    /// register) replaces the first.
     #[must_use]
     pub fn insert(mut self, new: MatchField) -> Self {
-        let position = match &new {
-            MatchField::Known { field, .. } => self.fields.binary_search_by(|old| match old {
-                MatchField::Known { field: old, .. } => old.cmp(field),
-                MatchField::Raw { .. } => std::cmp::Ordering::Greater,
-            }),
-            MatchField::Raw { .. } => self.fields.binary_search(&new),
-        };
-        match position {
+        match new {
+            MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
+                for part in 0..field.register_parts() {
+                    if let Some(new) = register_part(field, part, value, mask) {
+                        self.place(new);
+                    }
+                }
+            }
+            new => self.place(new),
+        }
+        self
+    }
+
+    fn place(&mut self, new: MatchField) {
+        if says_nothing(&new) {
+            return;
+        }
+        match self.position(&new) {
             Ok(at) => {
                 if let Some(slot) = self.fields.get_mut(at) {
                     *slot = new;
@@ -84,7 +102,49 @@ impl Match {
             }
             Err(at) => self.fields.insert(at, new),
         }
-        self
+    }
+
+    fn position(&self, new: &MatchField) -> Result<usize, usize> {
+        // Most matches are built in order.
+        if self
+            .fields
+            .last()
+            .is_none_or(|last| order(last, new).is_lt())
+        {
+            return Err(self.fields.len());
+        }
+        self.fields.binary_search_by(|old| order(old, new))
+    }
+
+    /// Adds a field that came from a peer: refused if it is already there.
+    pub(crate) fn insert_new(&mut self, new: MatchField) -> Result<(), &'static str> {
+        match new {
+            MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
+                for part in 0..field.register_parts() {
+                    if let Some(new) = register_part(field, part, value, mask) {
+                        self.place_new(new)?;
+                    }
+                }
+                Ok(())
+            }
+            new => self.place_new(new),
+        }
+    }
+
+    fn place_new(&mut self, new: MatchField) -> Result<(), &'static str> {
+        if says_nothing(&new) {
+            return Ok(());
+        }
+        match self.position(&new) {
+            Ok(_) => Err(match new {
+                MatchField::Known { field, .. } => field.info().name,
+                MatchField::Raw { .. } => "unknown",
+            }),
+            Err(at) => {
+                self.fields.insert(at, new);
+                Ok(())
+            }
+        }
     }
 
     /// The fields, in canonical order.
@@ -92,13 +152,94 @@ impl Match {
         &self.fields
     }
 
-    /// Value and mask of `field`, if it is matched.
-    pub fn field(&self, wanted: Field) -> Option<(u128, Option<u128>)> {
-        self.fields.iter().find_map(|f| match f {
-            MatchField::Known { field, value, mask } if *field == wanted => Some((*value, *mask)),
-            _ => None,
-        })
+    /// Whether every packet matches.
+    pub const fn is_any(&self) -> bool {
+        self.fields.is_empty()
     }
+
+    /// Room for `count` fields.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self {
+            fields: Vec::with_capacity(count),
+        }
+    }
+
+    /// Value and mask of `field`, if it is matched. An `xreg` or `xxreg` is put together from its
+    /// registers.
+    pub fn field(&self, wanted: Field) -> Option<(u128, Option<u128>)> {
+        let parts = wanted.register_parts();
+        if parts <= 1 {
+            return self.fields.iter().find_map(|f| match f {
+                MatchField::Known { field, value, mask } if *field == wanted => {
+                    Some((*value, *mask))
+                }
+                _ => None,
+            });
+        }
+        let (value, mask) = (0..parts).fold((0, 0), |(value, mask), part| {
+            let (new, new_mask) = wanted
+                .register_part(part)
+                .and_then(|register| self.field(register))
+                .map_or((0, 0), |(v, m)| (v, m.unwrap_or(ALL_OF_A_REGISTER)));
+            (value << 32 | new, mask << 32 | new_mask)
+        });
+        (mask != 0).then(|| (value, (mask != width_mask(wanted)).then_some(mask)))
+    }
+}
+
+/// A mask of no bits, or `packet_type=(0,0)`: Ethernet, which is all that a bridge without
+/// packet-type-aware ports has. OVS leaves the one out, and adds or leaves out the other as it sees
+/// fit, so neither is part of a canonical match.
+fn says_nothing(field: &MatchField) -> bool {
+    matches!(
+        field,
+        MatchField::Known { mask: Some(0), .. }
+            | MatchField::Known {
+                field: Field::PacketType,
+                value: 0,
+                mask: None,
+            }
+    )
+}
+
+const ALL_OF_A_REGISTER: u128 = 0xffff_ffff;
+
+/// The canonical order: known fields in the order of the registry, then the others by their bytes.
+fn order(left: &MatchField, right: &MatchField) -> Ordering {
+    match (left, right) {
+        (MatchField::Known { field: left, .. }, MatchField::Known { field: right, .. }) => {
+            left.cmp(right)
+        }
+        (MatchField::Known { .. }, MatchField::Raw { .. }) => Ordering::Less,
+        (MatchField::Raw { .. }, MatchField::Known { .. }) => Ordering::Greater,
+        (MatchField::Raw { header: left, .. }, MatchField::Raw { header: right, .. }) => {
+            // The `has mask` bit does not make it another field.
+            let key = |header: &Bytes| {
+                let mut key = header.to_vec();
+                if let Some(byte) = key.get_mut(2) {
+                    *byte &= 0xfe;
+                }
+                if let Some(length) = key.get_mut(3) {
+                    *length = 0;
+                }
+                key
+            };
+            key(left).cmp(&key(right))
+        }
+    }
+}
+
+/// What a match on a wide register says of its 32-bit register number `part`, the most significant
+/// one first; `None` if it says nothing.
+fn register_part(field: Field, part: u8, value: u128, mask: Option<u128>) -> Option<MatchField> {
+    let shift = 32 * u32::from(field.register_parts().checked_sub(part.checked_add(1)?)?);
+    let bits = |number: u128| (number >> shift) as u32;
+    let mask = bits(mask.unwrap_or(u128::MAX));
+    (mask != 0).then_some(MatchField::Known {
+        field: field.register_part(part)?,
+        value: u128::from(bits(value) & mask),
+        mask: (mask != u32::MAX).then_some(u128::from(mask)),
+    })
 }
 
 /// All bits of `field`, right-aligned; all 128 for variable-width fields.

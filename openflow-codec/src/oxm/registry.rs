@@ -261,8 +261,101 @@ impl Field {
 
     /// Register `reg0`..`reg15`.
     pub fn reg(index: u8) -> Option<Self> {
-        Self::all().find(|f| f.info().class == Nxm1 && f.info().number == index && index < 16)
+        (index < 16).then(|| by_number(&NXM1, index)).flatten()
     }
+
+    /// The field with this class and number on the wire.
+    #[inline]
+    pub(crate) fn from_wire(class: u16, number: u8) -> Option<Self> {
+        match class {
+            0x8000 => by_number(&BASIC, number),
+            0x0001 => by_number(&NXM1, number),
+            0x8001 => by_number(&PACKET_REGS, number),
+            _ => None,
+        }
+    }
+
+    /// The field with this name in ovs-fields(7).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|field| field.info().name == name)
+    }
+
+    /// Bytes of a value on the wire; `tun_metadata` has no width of its own and gives `None`.
+    #[inline]
+    pub const fn wire_bytes(self) -> Option<u8> {
+        match self.info().bits {
+            0..=8 => Some(1),
+            9..=16 => Some(2),
+            17..=32 => Some(4),
+            33..=48 => Some(6),
+            49..=64 => Some(8),
+            65..=128 => Some(16),
+            _ => None,
+        }
+    }
+
+    /// Number of the `tun_metadata` field this is.
+    #[inline]
+    pub const fn tun_metadata_index(self) -> Option<u8> {
+        match (self as u8).checked_sub(Self::TunMetadata0 as u8) {
+            Some(index @ 0..64) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// How many 32-bit registers this is made of: 1 for everything but `xreg` and `xxreg`.
+    #[inline]
+    pub const fn register_parts(self) -> u8 {
+        let number = self as u8;
+        if number >= Self::Xxreg0 as u8 && number <= Self::Xxreg3 as u8 {
+            4
+        } else if number >= Self::Xreg0 as u8 && number <= Self::Xreg7 as u8 {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// The 32-bit register number `part` of a wide register, the most significant one first.
+    pub fn register_part(self, part: u8) -> Option<Self> {
+        let parts = self.register_parts();
+        let first = match parts {
+            4 => Self::Xxreg0,
+            2 => Self::Xreg0,
+            _ => return None,
+        };
+        let index = (self as u8).checked_sub(first as u8)?;
+        Self::reg(index.checked_mul(parts)?.checked_add(part)?)
+    }
+}
+
+/// Index into [`FIELDS`] plus one by number within a class; 0 is no field.
+type Numbers = [u8; 128];
+
+static BASIC: Numbers = numbers(Basic);
+static NXM1: Numbers = numbers(Nxm1);
+static PACKET_REGS: Numbers = numbers(PacketRegs);
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index does not compile"
+)]
+const fn numbers(class: Class) -> Numbers {
+    let mut numbers = [0; 128];
+    let mut index = 0;
+    while index < FIELDS.len() {
+        if FIELDS[index].class.number() == class.number() {
+            numbers[FIELDS[index].number as usize] = index as u8 + 1;
+        }
+        index += 1;
+    }
+    numbers
+}
+
+#[inline]
+fn by_number(numbers: &Numbers, number: u8) -> Option<Field> {
+    let index = numbers.get(usize::from(number))?.checked_sub(1)?;
+    FIELDS.get(usize::from(index)).map(|info| info.field)
 }
 
 #[expect(
@@ -299,7 +392,7 @@ use Prerequisite as P;
 
 /// The registry. Source: OVS `include/openvswitch/meta-flow.h`, OpenFlow 1.5.1 section 7.2.3.7.
 #[rustfmt::skip]
-static FIELDS: &[FieldInfo] = &[
+const FIELDS: &[FieldInfo] = &[
     row(Field::PacketType, "packet_type", Basic, 44, 32, NO, P::None, "2.8"),
     row(Field::DpHash, "dp_hash", Nxm1, 35, 32, YES, P::None, "2.2"),
     row(Field::RecircId, "recirc_id", Nxm1, 36, 32, NO, P::None, "2.2"),

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A byte stream cut into messages.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::error::DecodeError;
+use crate::header::Header;
+
+/// One message, not decoded yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its header.
+    pub header: Header,
+    /// What follows the header.
+    pub body: Bytes,
+}
+
+impl Frame {
+    /// The one message that `bytes` are.
+    ///
+    /// # Errors
+    /// When the header is malformed or its length is not that of `bytes`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let header = Header::decode(bytes)?;
+        let body = Bytes::copy_from_slice(bytes.get(Header::LEN..).unwrap_or_default());
+        let frame = Self { header, body };
+        frame.check_length()?;
+        Ok(frame)
+    }
+
+    /// That the header's length, 16 bits of it, is the frame's.
+    pub(crate) fn check_length(&self) -> Result<(), DecodeError> {
+        let actual = self.body.len().wrapping_add(Header::LEN);
+        if actual as u16 == self.header.length {
+            return Ok(());
+        }
+        Err(DecodeError {
+            offset: actual,
+            kind: crate::error::DecodeErrorKind::Truncated {
+                what: "message",
+                needed: usize::from(self.header.length),
+                available: actual,
+            },
+        })
+    }
+}
+
+/// Collects bytes and gives out whole messages. It never holds more than was pushed, and a message
+/// is at most 128 KiB, so a peer's word never sizes an allocation.
+///
+/// OVS lets the length of `NXT_PACKET_IN2` wrap at 65,536 when the packet is a large GSO segment
+/// (`ofpmsg_update_length` in `lib/ofp-msgs.c` does not check). Such a message shows itself by a
+/// first property that is longer than the whole message says; its length is corrected here.
+#[derive(Debug, Default)]
+pub struct Framer {
+    buffer: BytesMut,
+}
+
+impl Framer {
+    /// An empty framer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes that came from the peer.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes that wait for the rest of their message.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The next whole message, or `None` until more bytes come.
+    ///
+    /// # Errors
+    /// When the stream cannot be cut any more; the connection is lost.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "not an iterator: None means not yet"
+    )]
+    pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
+        if self.buffer.len() < Header::LEN {
+            return Ok(None);
+        }
+        let Some(length) = full_length(&self.buffer) else {
+            return Ok(None);
+        };
+        let header = Header::decode_with_length(&self.buffer, length)?;
+        if self.buffer.len() < length {
+            return Ok(None);
+        }
+        let mut message = self.buffer.split_to(length);
+        message.advance(Header::LEN);
+        let body = message.freeze();
+        Ok(Some(Frame { header, body }))
+    }
+}
+
+const EXPERIMENTER: u8 = 4;
+const PACKET_IN2: [u8; 8] = [0, 0, 0x23, 0x20, 0, 0, 0, 30];
+
+/// The true length of the message in front of `buffer`; `None` when more bytes are needed to know.
+fn full_length(buffer: &[u8]) -> Option<usize> {
+    let [_, message_type, high, low] = *buffer.first_chunk::<4>()?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if message_type != EXPERIMENTER || buffer.get(8..16).is_none_or(|kind| kind != PACKET_IN2) {
+        return Some(length);
+    }
+    let property = buffer.get(18..20)?.first_chunk::<2>()?;
+    let first = usize::from(u16::from_be_bytes(*property));
+    if length < first.saturating_add(16) {
+        return Some(length.saturating_add(65_536));
+    }
+    Some(length)
+}

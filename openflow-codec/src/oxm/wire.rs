@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! OXM fields as bytes (OpenFlow 1.5.1 section 7.2.3, OVS `lib/nx-match.c`).
+//!
+//! ```text
+//!  0                 2        3        4
+//!  +-----------------+------+-+--------+----------------+----------------+
+//!  |      class      |field |M| length | value          | mask, if M     |
+//!  +-----------------+------+-+--------+----------------+----------------+
+//! ```
+//! Class 0xffff has four bytes of experimenter id after the header, which `length` counts.
+
+use bytes::Bytes;
+
+use super::{Field, Match, MatchField, width_mask};
+use crate::context::Context;
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::reader::Reader;
+use crate::writer::Writer;
+
+const EXPERIMENTER_CLASS: u16 = 0xffff;
+/// `ofp_match` type of an OXM match.
+const OXM_MATCH: u16 = 1;
+/// Widest `tun_metadata`, in bytes.
+const TUN_METADATA_MAX: u8 = 124;
+/// Width of a `tun_metadata` value whose mapping is not known, in bytes.
+const UNMAPPED_BYTES: u8 = 16;
+
+/// Bytes of a value of `field` on this bridge.
+#[inline]
+fn value_bytes(field: Field, context: &Context) -> u8 {
+    match field.wire_bytes() {
+        Some(bytes) => bytes,
+        None => field
+            .tun_metadata_index()
+            .and_then(|index| context.tun_metadata_length(index))
+            .unwrap_or(UNMAPPED_BYTES),
+    }
+}
+
+#[inline]
+fn put_header(out: &mut Writer<'_>, field: Field, masked: bool, length: u8) {
+    let info = field.info();
+    out.u16(info.class.number());
+    out.u8(info.number << 1 | u8::from(masked));
+    out.u8(length);
+}
+
+/// Header, value and mask of a field.
+#[inline]
+pub(crate) fn put_field(out: &mut Writer<'_>, field: Field, value: u128, mask: Option<u128>) {
+    let bytes = value_bytes(field, out.context());
+    let full = match bytes {
+        bytes @ 0..16 => (1u128 << (8 * u32::from(bytes))) - 1,
+        _ => u128::MAX,
+    };
+    // A mask of all ones is an exact match, except that a field wider than 128 bits goes on to the
+    // left of it.
+    let mask = mask.filter(|mask| {
+        bytes > 16 || *mask & width_mask(field) & full != full.min(width_mask(field))
+    });
+    let length = if mask.is_some() {
+        bytes.saturating_mul(2)
+    } else {
+        bytes
+    };
+    put_header(out, field, mask.is_some(), length);
+    out.number(value, usize::from(bytes));
+    if let Some(mask) = mask {
+        out.number(mask, usize::from(bytes));
+    }
+}
+
+/// A field without a value, as in `copy_field`: its whole width.
+#[inline]
+pub(crate) fn put_field_id(out: &mut Writer<'_>, field: Field) {
+    let length = match field.wire_bytes() {
+        Some(bytes) => bytes,
+        None => field
+            .tun_metadata_index()
+            .and_then(|index| out.context().tun_metadata_length(index))
+            .unwrap_or(TUN_METADATA_MAX),
+    };
+    put_header(out, field, false, length);
+}
+
+/// A decoded OXM header.
+struct OxmHeader<'a> {
+    /// The field, if the registry knows it.
+    field: Option<Field>,
+    masked: bool,
+    /// Bytes of value and mask together.
+    payload: usize,
+    /// The header itself: 4 or 8 bytes.
+    bytes: &'a [u8],
+}
+
+#[inline]
+fn header<'a>(reader: &mut Reader<'a>) -> Result<OxmHeader<'a>, DecodeError> {
+    let start = reader.peek();
+    let class = reader.u16("OXM header")?;
+    let number = reader.u8("OXM header")?;
+    let length = usize::from(reader.u8("OXM header")?);
+    let masked = number & 1 != 0;
+    let (size, payload) = if class == EXPERIMENTER_CLASS {
+        reader.skip("OXM experimenter", 4)?;
+        match length.checked_sub(4) {
+            Some(payload) => (8, payload),
+            None => return Err(reader.bad_length("OXM experimenter field", length)),
+        }
+    } else {
+        (4, length)
+    };
+    Ok(OxmHeader {
+        field: Field::from_wire(class, number >> 1),
+        masked,
+        payload,
+        bytes: start.get(..size).unwrap_or_default(),
+    })
+}
+
+/// A field without a value; `None` if the registry does not know it.
+pub(crate) fn read_field_id(reader: &mut Reader<'_>) -> Result<Option<Field>, DecodeError> {
+    header(reader).map(|header| header.field)
+}
+
+/// A field with value and mask, canonical: no bit of the value outside the mask, no mask that says
+/// what no mask would say.
+#[inline]
+pub(crate) fn read_field(
+    reader: &mut Reader<'_>,
+    context: &Context,
+) -> Result<MatchField, DecodeError> {
+    let head = header(reader)?;
+    let bytes = if head.masked {
+        head.payload / 2
+    } else {
+        head.payload
+    };
+    if head.masked && head.payload % 2 != 0 {
+        return Err(reader.bad_length("masked OXM field", head.payload));
+    }
+    let Some(field) = head.field.filter(|_| bytes <= 16) else {
+        return raw(reader, &head);
+    };
+    let known = field.wire_bytes();
+    if known.is_some_and(|known| usize::from(known) != bytes) || bytes == 0 {
+        return Err(reader.bad_length(field.info().name, head.payload));
+    }
+    let width = width_mask(field);
+    let value = reader.number(field.info().name, bytes)?;
+    if value & !width != 0 {
+        return Err(reader.bad_value(field.info().name, (value >> 64) as u64 | value as u64));
+    }
+    if !head.masked {
+        return Ok(MatchField::Known {
+            field,
+            value,
+            mask: None,
+        });
+    }
+    let mask = reader.number(field.info().name, bytes)? & width;
+    let exact = match known {
+        Some(_) => mask == width,
+        None => is_all_ones(mask, bytes) && bytes == usize::from(value_bytes(field, context)),
+    };
+    Ok(MatchField::Known {
+        field,
+        value: value & mask,
+        mask: (!exact).then_some(mask),
+    })
+}
+
+fn is_all_ones(mask: u128, bytes: usize) -> bool {
+    mask.count_ones() as usize == bytes.saturating_mul(8)
+}
+
+fn raw(reader: &mut Reader<'_>, head: &OxmHeader<'_>) -> Result<MatchField, DecodeError> {
+    Ok(MatchField::Raw {
+        header: Bytes::copy_from_slice(head.bytes),
+        payload: Bytes::copy_from_slice(reader.take("OXM payload", head.payload)?),
+    })
+}
+
+/// Any field.
+#[inline]
+pub(crate) fn put_match_field(out: &mut Writer<'_>, field: &MatchField) {
+    match field {
+        MatchField::Known { field, value, mask } => put_field(out, *field, *value, *mask),
+        MatchField::Raw { header, payload } => {
+            out.bytes(header);
+            out.bytes(payload);
+            if payload.len() > 255 {
+                out.fail(EncodeError::TooLong {
+                    what: "match field",
+                    length: payload.len(),
+                });
+            }
+        }
+    }
+}
+
+/// `ofp_match`: type 1, length, fields, padding to 8 bytes which the length does not count.
+#[inline]
+pub(crate) fn put_match(out: &mut Writer<'_>, flow_match: &Match) {
+    let start = out.position();
+    out.u16(OXM_MATCH);
+    out.u16(0);
+    for field in flow_match.fields() {
+        put_match_field(out, field);
+    }
+    out.set_length("match", start.saturating_add(2), start);
+    out.pad8(start);
+}
+
+/// `ofp_match`.
+#[inline]
+pub(crate) fn read_match(reader: &mut Reader<'_>, context: &Context) -> Result<Match, DecodeError> {
+    let kind = reader.u16("match type")?;
+    if kind != OXM_MATCH {
+        return Err(reader.bad_value("match type", kind));
+    }
+    let length = reader.u16("match length")?;
+    let mut fields = reader.element("match", length, 4)?;
+    // A field takes at least 5 bytes, most take 8 and more.
+    let mut flow_match = Match::with_capacity(fields.remaining() / 8);
+    while !fields.is_empty() {
+        let at = fields;
+        let field = read_field(&mut fields, context)?;
+        flow_match
+            .insert_new(field)
+            .map_err(|name| at.error(DecodeErrorKind::DuplicateField(name)))?;
+    }
+    Ok(flow_match)
+}

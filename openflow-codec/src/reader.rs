@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A cursor over received bytes whose every step can fail and says where.
+
+use bytes::Bytes;
+
+use crate::error::{DecodeError, DecodeErrorKind};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Reads big-endian values from a slice; never reads past its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `bytes`, the first of which is byte `offset` of the message.
+    pub(crate) const fn new(bytes: &'a [u8], offset: usize) -> Self {
+        Self {
+            rest: bytes,
+            offset,
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// What is left, without consuming it.
+    pub(crate) const fn peek(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// An error at the current position.
+    pub(crate) const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError {
+            offset: self.offset,
+            kind,
+        }
+    }
+
+    /// A length that cannot be right, at the current position.
+    pub(crate) const fn bad_length(&self, what: &'static str, length: usize) -> DecodeError {
+        self.error(DecodeErrorKind::BadLength { what, length })
+    }
+
+    /// A value that has no meaning, at the current position.
+    pub(crate) fn bad_value(&self, what: &'static str, value: impl Into<u64>) -> DecodeError {
+        self.error(DecodeErrorKind::BadValue {
+            what,
+            value: value.into(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, what: &'static str, count: usize) -> Result<&'a [u8]> {
+        match self.rest.split_at_checked(count) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                self.offset = self.offset.saturating_add(count);
+                Ok(taken)
+            }
+            None => Err(self.error(DecodeErrorKind::Truncated {
+                what,
+                needed: count,
+                available: self.rest.len(),
+            })),
+        }
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N]> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                self.offset = self.offset.saturating_add(N);
+                Ok(*taken)
+            }
+            None => Err(self.error(DecodeErrorKind::Truncated {
+                what,
+                needed: N,
+                available: self.rest.len(),
+            })),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn skip(&mut self, what: &'static str, count: usize) -> Result<()> {
+        self.take(what, count).map(drop)
+    }
+
+    #[inline]
+    pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8> {
+        self.array::<1>(what).map(|[byte]| byte)
+    }
+
+    #[inline]
+    pub(crate) fn u16(&mut self, what: &'static str) -> Result<u16> {
+        self.array(what).map(u16::from_be_bytes)
+    }
+
+    #[inline]
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32> {
+        self.array(what).map(u32::from_be_bytes)
+    }
+
+    #[inline]
+    pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64> {
+        self.array(what).map(u64::from_be_bytes)
+    }
+
+    #[inline]
+    pub(crate) fn u128(&mut self, what: &'static str) -> Result<u128> {
+        self.array(what).map(u128::from_be_bytes)
+    }
+
+    #[inline]
+    pub(crate) fn mac(&mut self, what: &'static str) -> Result<[u8; 6]> {
+        self.array(what)
+    }
+
+    /// A big-endian number of `count` bytes, at most 16.
+    #[inline]
+    pub(crate) fn number(&mut self, what: &'static str, count: usize) -> Result<u128> {
+        match count {
+            1 => self.u8(what).map(u128::from),
+            2 => self.u16(what).map(u128::from),
+            4 => self.u32(what).map(u128::from),
+            8 => self.u64(what).map(u128::from),
+            16 => self.u128(what),
+            0..=16 => {
+                let bytes = self.take(what, count)?;
+                Ok(bytes
+                    .iter()
+                    .fold(0, |number, byte| number << 8 | u128::from(*byte)))
+            }
+            _ => Err(self.bad_length(what, count)),
+        }
+    }
+
+    /// A reader of the next `count` bytes, which are consumed here.
+    #[inline]
+    pub(crate) fn sub(&mut self, what: &'static str, count: usize) -> Result<Self> {
+        let offset = self.offset;
+        Ok(Self::new(self.take(what, count)?, offset))
+    }
+
+    /// Everything that is left, copied.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        let bytes = Bytes::copy_from_slice(self.rest);
+        self.offset = self.offset.saturating_add(self.rest.len());
+        self.rest = &[];
+        bytes
+    }
+
+    /// A NUL-padded string of `count` bytes; bytes that are not UTF-8 are replaced.
+    pub(crate) fn string(&mut self, what: &'static str, count: usize) -> Result<String> {
+        let bytes = self.take(what, count)?;
+        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// A length-prefixed element: consumes `length` bytes (which count `consumed` bytes already
+    /// read) and the padding to a multiple of 8, if there is any left, and returns its inside.
+    #[inline]
+    pub(crate) fn element(
+        &mut self,
+        what: &'static str,
+        length: u16,
+        consumed: usize,
+    ) -> Result<Self> {
+        let length = usize::from(length);
+        let Some(inside) = length.checked_sub(consumed) else {
+            return Err(self.bad_length(what, length));
+        };
+        let sub = self.sub(what, inside)?;
+        let padding = length.wrapping_neg() & 7;
+        self.skip("padding", padding.min(self.remaining()))?;
+        Ok(sub)
+    }
+}
