@@ -204,3 +204,6 @@ impl From<io::Error> for Closed {
         Self::Io(Arc::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -471,3 +471,6 @@ const fn monitor_method(format: UpdateFormat) -> &'static str {
         UpdateFormat::Update2 => "monitor_cond",
     }
 }
+
+#[cfg(test)]
+mod tests;

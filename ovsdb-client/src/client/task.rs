@@ -23,8 +23,8 @@ use crate::transaction::{Outcome, Transaction};
 /// read our answers is not asked for more.
 const MAX_UNSENT_BYTES: usize = 1024 * 1024;
 
-/// How much is read at once.
-const READ_BYTES: usize = 64 * 1024;
+/// How much is read at once; a controller has thousands of connections.
+const READ_BYTES: usize = 16 * 1024;
 
 /// Where the answer of a command goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;

@@ -37,6 +37,7 @@ impl ChangeSet {
     /// Appends a later change.
     pub fn fold(&mut self, change: RowChange) {
         match self.changes.entry((Arc::clone(&change.table), change.uuid)) {
+            Entry::Vacant(_) if change.old == change.new => {}
             Entry::Vacant(entry) => {
                 entry.insert(change);
             }

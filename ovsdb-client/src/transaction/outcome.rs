@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the server answers to `transact`: one result per operation, or where it failed.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,7 +11,7 @@ use crate::operation::Operation;
 use crate::row::Row;
 use crate::text::excerpt;
 use crate::transaction::{NamedUuid, OperationIndex, Transaction};
-use crate::value::{Datum, NotationError, Uuid};
+use crate::value::{Atom, Datum, NotationError, Uuid};
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,8 +105,8 @@ pub enum FailedAt {
     Commit,
 }
 
-impl std::fmt::Display for FailedAt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for FailedAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operation(index) => write!(f, "operation {} of the transaction", index.0),
             Self::Commit => f.write_str("commit of the transaction"),
@@ -114,8 +116,8 @@ impl std::fmt::Display for FailedAt {
 
 struct DetailsText<'a>(Option<&'a str>);
 
-impl std::fmt::Display for DetailsText<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for DetailsText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(details) => write!(f, ": {details}"),
             None => Ok(()),
@@ -249,7 +251,7 @@ impl OperationShape {
             Self::Insert => {
                 let uuid = members.remove("uuid").map(Datum::from_json);
                 match uuid.and_then(Result::ok).as_ref().and_then(Datum::scalar) {
-                    Some(crate::value::Atom::Uuid(uuid)) => Ok(OperationResult::Inserted(*uuid)),
+                    Some(Atom::Uuid(uuid)) => Ok(OperationResult::Inserted(*uuid)),
                     _ => Err(misfit("no uuid".to_owned())),
                 }
             }
@@ -279,7 +281,7 @@ fn select_row(index: usize, table: &Arc<str>, row: Value) -> Result<Row, Outcome
     let Value::Object(members) = row else {
         return Err(misfit("a row that is no object"));
     };
-    let mut columns = std::collections::BTreeMap::new();
+    let mut columns = BTreeMap::new();
     for (column, value) in members {
         let datum = Datum::from_json(value).map_err(|source| OutcomeError::Column {
             index,
@@ -289,7 +291,7 @@ fn select_row(index: usize, table: &Arc<str>, row: Value) -> Result<Row, Outcome
         columns.insert(Arc::from(column), datum);
     }
     match columns.get("_uuid").and_then(Datum::scalar) {
-        Some(crate::value::Atom::Uuid(uuid)) => Ok(Row::new(Arc::clone(table), *uuid, columns)),
+        Some(Atom::Uuid(uuid)) => Ok(Row::new(Arc::clone(table), *uuid, columns)),
         _ => Err(misfit("a row without _uuid")),
     }
 }
@@ -302,4 +304,82 @@ fn failure(element: &Value, at: FailedAt) -> Option<TransactionFailure> {
         .and_then(Value::as_str)
         .map(str::to_owned);
     Some(TransactionFailure { at, error, details })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operation::{Condition, Mutation};
+
+    const UUID: &str = "632072e1-5bc2-4f0e-bfaf-450d43b61217";
+
+    /// insert, mutate, select
+    fn shape() -> (ResultShape, NamedUuid) {
+        let mut transaction = Transaction::new();
+        let row = transaction.insert("Port", [("name", Datum::from("veth0"))]);
+        let bridge = [Condition::equal("name", "br-int")];
+        transaction.mutate("Bridge", bridge, [Mutation::insert("ports", &row)]);
+        transaction.select("Port", [], ["name"]);
+        (ResultShape::of(&transaction), row)
+    }
+
+    #[test]
+    fn each_result_is_read_by_its_operation() {
+        let (shape, inserted) = shape();
+        let rows = json!([{"_uuid": ["uuid", UUID], "name": "veth0"}]);
+        let result = json!([{"uuid": ["uuid", UUID]}, {"count": 1}, {"rows": rows}]);
+        let committed = shape.read(result).unwrap().committed().unwrap();
+        assert_eq!(committed.uuid(&inserted), UUID.parse().ok());
+        assert_eq!(committed.count(OperationIndex(1)), 1);
+        assert_eq!(
+            committed.rows(OperationIndex(2))[0].string("name"),
+            Ok("veth0")
+        );
+        assert!(committed.rows(OperationIndex(9)).is_empty());
+    }
+
+    #[test]
+    fn nulls_follow_the_operation_that_failed() {
+        let (shape, _) = shape();
+        let error = json!({"error": "timed out", "details": "\"wait\" timed out"});
+        let result = json!([{"uuid": ["uuid", UUID]}, error, null]);
+        let failure = shape.read(result).unwrap().committed().unwrap_err();
+        assert!(failure.is_timed_out());
+        assert_eq!(
+            failure.to_string(),
+            "operation 1 of the transaction failed: timed out: \"wait\" timed out"
+        );
+    }
+
+    #[test]
+    fn a_commit_that_failed_is_one_more_element() {
+        let (shape, _) = shape();
+        let done = json!({"uuid": ["uuid", UUID]});
+        let result = json!([done, {"count": 1}, {"rows": []}, {"error": "constraint violation"}]);
+        let failure = shape.read(result).unwrap().committed().unwrap_err();
+        assert_eq!(failure.at, FailedAt::Commit);
+        assert!(failure.is_constraint_violation());
+    }
+
+    #[test]
+    fn a_result_that_does_not_fit_is_an_error() {
+        let (shape, _) = shape();
+        let uuid = json!({"uuid": ["uuid", UUID]});
+        for result in [
+            json!(null),
+            json!([]),
+            json!([uuid, {"count": 1}]),
+            json!([null, null, null]),
+            json!([{"count": 1}, {"count": 1}, {"rows": []}]),
+            json!([uuid, {"count": -1}, {"rows": []}]),
+            json!([uuid, {"count": 1}, {"rows": {}}]),
+            json!([uuid, {"count": 1}, {"rows": [{"name": "veth0"}]}]),
+            json!([uuid, {"count": 1}, {"rows": [{"name": null}]}]),
+            json!([uuid, {"count": 1}, {"rows": []}, {}]),
+        ] {
+            assert!(shape.read(result.clone()).is_err(), "{result}");
+        }
+    }
 }

@@ -160,8 +160,9 @@ fn map_from_json(pairs: Vec<Value>) -> Result<Datum, NotationError> {
         let Value::Array(pair) = pair else {
             return bad_container("map", &pair);
         };
-        let Ok([key, value]) = <[Value; 2]>::try_from(pair) else {
-            return bad_container("map", &Value::Null);
+        let [key, value] = match <[Value; 2]>::try_from(pair) {
+            Ok(pair) => pair,
+            Err(other) => return bad_container("map", &Value::Array(other)),
         };
         let (key, value) = (Atom::from_json(key)?, Atom::from_json(value)?);
         if entries.contains_key(&key) {
@@ -179,4 +180,103 @@ fn bad_container(tag: &'static str, found: &Value) -> Result<Datum, NotationErro
         tag,
         found: excerpt(&found.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(notation: Value, datum: &Datum, canonical: &Value) {
+        assert_eq!(Datum::from_json(notation).as_ref(), Ok(datum));
+        assert_eq!(&datum.to_json(), canonical);
+    }
+
+    #[test]
+    fn a_set_of_one_element_is_a_scalar() {
+        for notation in [json!("br-int"), json!(["set", ["br-int"]])] {
+            check(notation, &Datum::from("br-int"), &json!("br-int"));
+        }
+        let zero = "00000000-0000-0000-0000-000000000000";
+        for notation in [json!(["uuid", zero]), json!(["set", [["uuid", zero]]])] {
+            check(notation, &Datum::from(Uuid::ZERO), &json!(["uuid", zero]));
+        }
+        check(json!(["set", []]), &Datum::empty_set(), &json!(["set", []]));
+        check(
+            json!(["set", [2, 1]]),
+            &Datum::set([1, 2]),
+            &json!(["set", [1, 2]]),
+        );
+    }
+
+    #[test]
+    fn maps_and_sets_are_told_apart_even_if_empty() {
+        check(json!(["map", []]), &Datum::empty_map(), &json!(["map", []]));
+        let map = json!(["map", [["b", "2"], ["a", "1"]]]);
+        let sorted = json!(["map", [["a", "1"], ["b", "2"]]]);
+        check(map, &Datum::map([("a", "1"), ("b", "2")]), &sorted);
+    }
+
+    #[test]
+    fn a_string_that_looks_like_a_word_of_the_notation_is_a_string() {
+        check(json!("set"), &Datum::from("set"), &json!("set"));
+        check(
+            json!(["set", ["set", "map"]]),
+            &Datum::set(["set", "map"]),
+            &json!(["set", ["map", "set"]]),
+        );
+    }
+
+    #[test]
+    fn numbers_are_integers_if_they_fit() {
+        check(json!(i64::MIN), &Datum::from(i64::MIN), &json!(i64::MIN));
+        check(
+            json!(1.5),
+            &Datum::from(Real::new(1.5).unwrap()),
+            &json!(1.5),
+        );
+        let beyond = Real::new(9_223_372_036_854_775_808.0).unwrap();
+        assert_eq!(
+            Atom::from_json(json!(i64::MAX as u64 + 1)),
+            Ok(Atom::Real(beyond))
+        );
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_with_its_reason() {
+        let zero = "00000000-0000-0000-0000-000000000000";
+        for (notation, reason) in [
+            (json!(null), "expected an atom, found null"),
+            (json!({}), "expected an atom, found an object"),
+            (json!([]), "expected an atom, found an array"),
+            (
+                json!(["bag", []]),
+                "unknown notation bag, expected set, map, uuid or named-uuid",
+            ),
+            (json!(["uuid", "x"]), "x is not a UUID"),
+            (json!(["set", 1]), "malformed set: 1"),
+            (
+                json!(["set", [["set", [1]]]]),
+                r#"expected an atom, found ["set",[1]]"#,
+            ),
+            (json!(["map", [["k"]]]), r#"malformed map: ["k"]"#),
+            (
+                json!(["map", [["k", ["uuid", zero], 1]]]),
+                "malformed map: [\"k\",[\"uuid\",\"",
+            ),
+            (
+                json!(["map", [["k", 1], ["k", 2]]]),
+                r#"two entries of a map have the key "k""#,
+            ),
+        ] {
+            let error = Datum::from_json(notation).unwrap_err().to_string();
+            assert!(error.starts_with(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_quotes_no_more_than_a_line() {
+        let error = Datum::from_json(json!(["uuid", "é".repeat(100_000)])).unwrap_err();
+        assert!(error.to_string().len() < 250);
+    }
 }
