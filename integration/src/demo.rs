@@ -91,6 +91,7 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     bed.tear_down()?;
+    interrupts.release();
     let report = outcome?;
     report.print(options.json)?;
     Ok(report.ok())
