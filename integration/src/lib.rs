@@ -11,7 +11,6 @@
 
 pub mod capture;
 pub mod command;
-pub mod demo;
 pub mod netns;
 pub mod ovs;
 pub mod pod;

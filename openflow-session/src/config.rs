@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use openflow_codec::{Cookie, GroupId, TableId};
+use openflow_codec::{Context, Cookie, GroupId, TableId, TlvMapping};
 
 use crate::layer::{Digest, Layer};
 
@@ -79,8 +79,19 @@ impl Config {
         self.group_ids.contains(&id.0)
     }
 
+    /// The context for encoding flows and groups: what the tunnel option's mapping will be.
+    pub fn context(&self) -> Context {
+        Context::with_tlv_table(&self.tlv)
+    }
+
+    /// Whether a cookie is of a marker's kind.
+    pub(crate) fn is_marker_kind(&self, cookie: Cookie) -> bool {
+        let mut layers = Layer::ALL.into_iter();
+        layers.any(|layer| self.marker(layer).is_kind_of(cookie))
+    }
+
     /// Messages per bundle, within what a switch can take.
-    pub fn bundle_size(&self) -> usize {
+    pub(crate) fn bundle_size(&self) -> usize {
         // A bundle needs room for one entry beside the two markers.
         self.limits.max_bundle.clamp(4, MAX_BUNDLE)
     }
@@ -115,24 +126,21 @@ pub struct Marker {
 impl Marker {
     /// The cookie that says the layer has this digest.
     pub fn cookie(self, digest: Digest) -> Cookie {
-        Cookie((u64::from(self.cookie_kind) << 56) | digest.marker_bits())
+        Cookie(self.kind().0 | digest.marker_bits())
+    }
+
+    /// The cookie with nothing but the kind.
+    pub(crate) fn kind(self) -> Cookie {
+        Cookie(u64::from(self.cookie_kind) << 56)
+    }
+
+    /// Whether `cookie` is of the marker's kind.
+    pub(crate) fn is_kind_of(self, cookie: Cookie) -> bool {
+        cookie.0 & Self::KIND_MASK.0 == self.kind().0
     }
 
     /// Mask that compares the kind alone.
-    pub const KIND_MASK: Cookie = Cookie(0xff << 56);
-}
-
-/// A Geneve option mapped to `tun_metadataN` (`NXT_TLV_TABLE_MOD`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlvMapping {
-    /// Option class.
-    pub class: u16,
-    /// Option type.
-    pub option_type: u8,
-    /// Bytes of its value, a multiple of 4.
-    pub length: u8,
-    /// Which `tun_metadata` field.
-    pub index: u16,
+    pub(crate) const KIND_MASK: Cookie = Cookie(0xff << 56);
 }
 
 /// Limits of one session.

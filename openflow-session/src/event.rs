@@ -31,6 +31,8 @@ pub enum Event {
     /// The switch refused an entry. It is left out until it is no longer wanted, or until the next
     /// audit or connection tries it again; everything else goes on.
     Rejected(Rejection),
+    /// Something went wrong that changes no flow, such as a table that could not be named.
+    Warning(String),
     /// The connection is over. The last event.
     Closed(CloseReason),
 }

@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! Session::new(config: Arc<Config>, now: Instant) -> Session
-//! session.set_wanted(layer, LayerState, Generation, now)    the whole layer, a cheap handle
-//! session.apply(layer, &Delta, Generation, now)             the same, from what it was before
-//! session.audit(now)                                        read everything back and repair
+//! session.set_wanted(layer, LayerState, Generation, now)     the whole layer, a cheap handle
+//! session.apply(layer, &Delta, Generation, now)              the same, from what it was before
+//! session.audit(now)                                         read everything back and repair
 //! session.close()
 //! session.handle_bytes(&[u8], now)
 //! session.handle_timeout(now)
@@ -20,15 +20,29 @@
 //! gives it the wanted state again. Nothing is programmed before both layers are wanted.
 #![forbid(unsafe_code)]
 
+mod bundle;
 pub mod config;
 pub mod encoded;
 pub mod event;
+mod handshake;
 pub mod layer;
+mod ledger;
+mod liveness;
+mod outbox;
+mod plan;
+mod reconcile;
+mod rejected;
+mod request;
+mod run;
+pub mod session;
 pub mod shared_map;
+mod wire;
 
-pub use config::{Config, Limits, Marker, Role, Timing, TlvMapping};
+pub use config::{Config, Limits, Marker, Role, Timing};
 pub use encoded::{EncodedFlow, EncodedGroup};
 pub use event::{
     CloseReason, EntryId, Event, PortChange, Reconciled, Rejection, SwitchInfo, SwitchPort,
 };
 pub use layer::{Delta, Digest, Generation, Layer, LayerState};
+pub use openflow_codec::TlvMapping;
+pub use session::Session;

@@ -77,6 +77,19 @@ impl<K: Copy + Ord, V: Clone> SharedMap<K, V> {
         entries.map(|(key, value)| (*key, value))
     }
 
+    /// Entries beyond `after` in ascending order.
+    pub fn iter_after(&self, after: Option<K>) -> impl Iterator<Item = (K, &V)> {
+        let cursor = Cursor::after(self, after);
+        let (first, rest) = match cursor.chunks.split_first() {
+            Some((first, rest)) => (first.get(cursor.entry..).unwrap_or_default(), rest),
+            None => (&[][..], cursor.chunks),
+        };
+        let entries = first
+            .iter()
+            .chain(rest.iter().flat_map(|chunk| chunk.iter()));
+        entries.map(|(key, value)| (*key, value))
+    }
+
     /// Puts `value` at `key` and returns what stood there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let index = self.chunk_of(key).min(self.chunks.len().saturating_sub(1));

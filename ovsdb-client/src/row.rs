@@ -207,29 +207,31 @@ pub enum RowProblem {
 }
 
 const fn as_string(atom: &Atom) -> Option<&str> {
-    let Atom::String(value) = atom else {
-        return None;
-    };
-    Some(value.as_str())
+    match atom {
+        Atom::String(value) => Some(value.as_str()),
+        _ => None,
+    }
 }
 
 const fn as_integer(atom: &Atom) -> Option<i64> {
-    let Atom::Integer(value) = atom else {
-        return None;
-    };
-    Some(*value)
+    match atom {
+        Atom::Integer(value) => Some(*value),
+        _ => None,
+    }
 }
 
 const fn as_boolean(atom: &Atom) -> Option<bool> {
-    let Atom::Boolean(value) = atom else {
-        return None;
-    };
-    Some(*value)
+    match atom {
+        Atom::Boolean(value) => Some(*value),
+        _ => None,
+    }
 }
 
 const fn as_uuid(atom: &Atom) -> Option<Uuid> {
-    let Atom::Uuid(value) = atom else { return None };
-    Some(*value)
+    match atom {
+        Atom::Uuid(value) => Some(*value),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

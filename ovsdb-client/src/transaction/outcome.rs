@@ -49,26 +49,26 @@ enum OperationResult {
 impl Committed {
     /// The identity of an inserted row. `None` if `row` is of another transaction.
     pub fn uuid(&self, row: &NamedUuid) -> Option<Uuid> {
-        let OperationResult::Inserted(uuid) = self.results.get(row.index().0)? else {
-            return None;
-        };
-        Some(*uuid)
+        match self.results.get(row.index().0) {
+            Some(OperationResult::Inserted(uuid)) => Some(*uuid),
+            _ => None,
+        }
     }
 
     /// The rows a `select` read. Empty if the operation is no `select`.
     pub fn rows(&self, select: OperationIndex) -> &[Row] {
-        let Some(OperationResult::Rows(rows)) = self.results.get(select.0) else {
-            return &[];
-        };
-        rows
+        match self.results.get(select.0) {
+            Some(OperationResult::Rows(rows)) => rows,
+            _ => &[],
+        }
     }
 
     /// How many rows an `update`, `mutate` or `delete` met. Zero if the operation is another.
     pub fn count(&self, operation: OperationIndex) -> u64 {
-        let Some(OperationResult::Count(count)) = self.results.get(operation.0) else {
-            return 0;
-        };
-        *count
+        match self.results.get(operation.0) {
+            Some(OperationResult::Count(count)) => *count,
+            _ => 0,
+        }
     }
 }
 

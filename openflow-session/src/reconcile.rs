@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads back what a switch holds and compares it with what it should hold.
+
+use std::sync::Arc;
+
+use openflow_codec::message::multipart::RequestBody;
+use openflow_codec::message::multipart::flow::FlowFilter;
+use openflow_codec::{Cookie, Flow, Group, GroupId};
+
+use crate::config::{Config, Marker};
+use crate::event::{CloseReason, Reconciled};
+use crate::layer::{Generation, Layer};
+use crate::plan::{Findings, Layers};
+use crate::request::Purpose;
+use crate::wire::marker_flow;
+
+/// Flows under a wanted cookie that are not the wanted flow; more than this is no accident.
+const MAX_IMPOSTORS: usize = 10_000;
+
+/// The markers a switch has.
+#[derive(Debug, Default)]
+pub(crate) struct Markers {
+    pub(crate) cluster: Option<Cookie>,
+    pub(crate) node: Option<Cookie>,
+}
+
+impl Markers {
+    /// What to ask for the marker of each layer.
+    pub(crate) fn requests(config: &Config) -> [RequestBody; 2] {
+        Layer::ALL.map(|layer| {
+            let marker = config.marker(layer);
+            RequestBody::Flow(FlowFilter {
+                table: marker.table,
+                ..FlowFilter::with_cookie(marker.kind(), Marker::KIND_MASK)
+            })
+        })
+    }
+
+    pub(crate) fn of(&self, layer: Layer) -> Option<Cookie> {
+        match layer {
+            Layer::Cluster => self.cluster,
+            Layer::Node => self.node,
+        }
+    }
+
+    /// Takes a flow if it is a marker.
+    pub(crate) fn take(&mut self, flow: &Flow, config: &Config) -> bool {
+        for layer in Layer::ALL {
+            if *flow == marker_flow(config.marker(layer), flow.cookie)
+                && config.marker(layer).is_kind_of(flow.cookie)
+            {
+                let slot = match layer {
+                    Layer::Cluster => &mut self.cluster,
+                    Layer::Node => &mut self.node,
+                };
+                *slot = Some(flow.cookie);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Why a switch is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its markers do not say that it holds what is wanted.
+    Connected,
+    /// The owner wants to be sure.
+    Audit,
+}
+
+/// A comparison in progress. It keeps numbers, not flows: 8 bytes for each flow that is right.
+#[derive(Debug)]
+pub(crate) struct Dump {
+    pub(crate) cause: Cause,
+    /// What the switch should hold.
+    pub(crate) expected: Layers,
+    /// What is acknowledged when the switch holds that.
+    pub(crate) generation: Generation,
+    pub(crate) markers: Markers,
+    pub(crate) findings: Findings,
+    pub(crate) foreign_flows: usize,
+    /// Stale flows outside the entry table.
+    stale: Vec<Cookie>,
+    flows: usize,
+    groups: usize,
+    flows_complete: bool,
+    groups_complete: bool,
+}
+
+impl Dump {
+    pub(crate) fn new(cause: Cause, expected: Layers, generation: Generation) -> Self {
+        Self {
+            cause,
+            expected,
+            generation,
+            markers: Markers::default(),
+            findings: Findings::default(),
+            foreign_flows: 0,
+            stale: Vec::new(),
+            flows: 0,
+            groups: 0,
+            flows_complete: false,
+            groups_complete: false,
+        }
+    }
+
+    /// What to ask for.
+    pub(crate) fn requests() -> [(Purpose, RequestBody); 2] {
+        [
+            (Purpose::DumpFlows, RequestBody::Flow(FlowFilter::all())),
+            (Purpose::DumpGroups, RequestBody::GroupDesc(GroupId::ALL)),
+        ]
+    }
+
+    /// Takes one part of the answer to the request for flows.
+    pub(crate) fn take_flows(
+        &mut self,
+        flows: impl Iterator<Item = Flow>,
+        more: bool,
+        config: &Config,
+    ) -> Result<(), CloseReason> {
+        for flow in flows {
+            self.flows += 1;
+            self.take_flow(flow, config);
+        }
+        self.flows_complete = !more;
+        let limit = config.limits.max_dumped_flows;
+        if self.flows > limit || self.findings.impostors.len() > MAX_IMPOSTORS {
+            let what = format!("it has more than {limit} flows, or counterfeits of ours");
+            return Err(CloseReason::Limit(what));
+        }
+        Ok(())
+    }
+
+    fn take_flow(&mut self, flow: Flow, config: &Config) {
+        let cookie = flow.cookie;
+        if !config.owns_cookie(cookie) {
+            self.foreign_flows += 1;
+        } else if let Some(wanted) = self.expected.flow(cookie) {
+            let wanted = wanted.flow();
+            if *wanted == flow {
+                self.findings.present.push(cookie);
+            } else if (wanted.table, wanted.priority, &wanted.flow_match)
+                != (flow.table, flow.priority, &flow.flow_match)
+            {
+                // The wanted flow's ADD would not replace this one.
+                self.findings.impostors.push(Arc::new(flow));
+            }
+        } else if self.markers.take(&flow, config) {
+        } else if config.is_marker_kind(cookie) {
+            self.findings.impostors.push(Arc::new(flow));
+        } else if flow.table == config.entry_table {
+            self.findings.stale.push(cookie);
+        } else {
+            self.stale.push(cookie);
+        }
+    }
+
+    /// Takes one part of the answer to the request for groups.
+    pub(crate) fn take_groups(
+        &mut self,
+        groups: Vec<Group>,
+        more: bool,
+        config: &Config,
+    ) -> Result<(), CloseReason> {
+        self.groups += groups.len();
+        for group in groups {
+            self.take_group(&group, config);
+        }
+        self.groups_complete = !more;
+        let limit = config.limits.max_dumped_groups;
+        if self.groups > limit {
+            let what = format!("it has more than {limit} groups");
+            return Err(CloseReason::Limit(what));
+        }
+        Ok(())
+    }
+
+    fn take_group(&mut self, group: &Group, config: &Config) {
+        let id: GroupId = group.id;
+        if !config.owns_group(id) {
+            return;
+        }
+        match self.expected.group(id) {
+            Some(wanted) if wanted.group() == group => self.findings.present_groups.push(id),
+            // The wanted group replaces it.
+            Some(_) => {}
+            None => self.findings.stale_groups.push(id),
+        }
+    }
+
+    /// Whether both answers are complete.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.flows_complete && self.groups_complete
+    }
+
+    /// Puts the findings in order.
+    pub(crate) fn finish(&mut self) {
+        let findings = &mut self.findings;
+        findings.present.sort_unstable();
+        findings.present.dedup();
+        findings.present_groups.sort_unstable();
+        findings.stale_groups.sort_unstable();
+        findings.stale.sort_unstable();
+        findings.stale.dedup();
+        self.stale.sort_unstable();
+        self.stale.dedup();
+        findings.stale.append(&mut self.stale);
+    }
+
+    /// The event to send when the repair is done, before anything is counted.
+    pub(crate) fn report(&self) -> Reconciled {
+        Reconciled {
+            foreign_flows: self.foreign_flows,
+            ..Reconciled::default()
+        }
+    }
+}

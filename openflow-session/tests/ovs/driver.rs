@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Moves bytes between a session and a socket, and counts messages by type.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openflow_codec::message::multipart::ReplyBody;
+use openflow_codec::{Context, Framer, Message};
+use openflow_session::{
+    CloseReason, Config, Event, Generation, Layer, LayerState, Reconciled, Rejection, Session,
+    SwitchInfo,
+};
+
+use crate::vswitchd::Vswitchd;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Messages sent, those in bundles included.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) flow_mods: usize,
+    pub(crate) group_mods: usize,
+}
+
+/// What was received.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// Flows in dumps.
+    pub(crate) flows: usize,
+}
+
+pub(crate) struct Driver {
+    session: Session,
+    stream: UnixStream,
+    context: Context,
+    outgoing: Framer,
+    incoming: Framer,
+    events: VecDeque<Event>,
+    disconnected: bool,
+    pub(crate) sent: Sent,
+    pub(crate) received: Received,
+    pub(crate) rejected: Vec<Rejection>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Driver {
+    pub(crate) fn connect(switch: &Vswitchd, config: Config) -> Self {
+        let stream = switch.connect();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(1)))
+            .expect("a socket");
+        Self {
+            context: config.context(),
+            session: Session::new(Arc::new(config), Instant::now()),
+            stream,
+            outgoing: Framer::new(),
+            incoming: Framer::new(),
+            events: VecDeque::new(),
+            disconnected: false,
+            sent: Sent::default(),
+            received: Received::default(),
+            rejected: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn want(&mut self, layer: Layer, state: LayerState, generation: u64) {
+        let generation = Generation(generation);
+        self.session
+            .set_wanted(layer, state, generation, Instant::now());
+    }
+
+    pub(crate) fn audit(&mut self) {
+        self.session.audit(Instant::now());
+    }
+
+    pub(crate) fn wait_up(&mut self) -> SwitchInfo {
+        self.wait(|event| match event {
+            Event::Up(info) => Some(info.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn wait_acked(&mut self) -> Generation {
+        self.wait(|event| match event {
+            Event::Acked { generation, .. } => Some(*generation),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn wait_reconciled(&mut self) -> Reconciled {
+        self.wait(|event| match event {
+            Event::Reconciled(report) => Some(*report),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn wait_closed(&mut self) -> CloseReason {
+        self.wait(|event| match event {
+            Event::Closed(reason) => Some(reason.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn wait_disconnect(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while !self.disconnected {
+            assert!(Instant::now() < end, "still connected");
+            self.turn();
+        }
+    }
+
+    /// Drives the session until `wanted` finds its event; others are passed over.
+    pub(crate) fn wait<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+                assert!(!matches!(event, Event::Closed(_)), "{event:?}");
+            }
+            assert!(Instant::now() < end, "nothing happened");
+            assert!(!self.disconnected, "the switch hung up");
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        while let Some(bytes) = self.session.poll_transmit() {
+            self.count_sent(&bytes);
+            if self.stream.write_all(&bytes).is_err() {
+                self.disconnected = true;
+                break;
+            }
+        }
+        let mut buffer = [0; 65_536];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.disconnected = true,
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                self.count_received(bytes);
+                self.session.handle_bytes(bytes, Instant::now());
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.disconnected = true,
+        }
+        let now = Instant::now();
+        if self.session.poll_timeout().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
+        while let Some(event) = self.session.poll_event() {
+            match &event {
+                Event::Rejected(rejection) => self.rejected.push(rejection.clone()),
+                Event::Warning(warning) => self.warnings.push(warning.clone()),
+                _ => {}
+            }
+            self.events.push_back(event);
+        }
+    }
+
+    fn count_sent(&mut self, bytes: &[u8]) {
+        self.outgoing.push(bytes);
+        while let Some(frame) = self.outgoing.next().expect("we frame our own messages") {
+            let mut message = Message::decode(&frame, &self.context).expect("our own message");
+            if let Message::BundleAdd(add) = &message {
+                message = add
+                    .decode_message(&self.context)
+                    .expect("our own message")
+                    .1;
+            }
+            match message {
+                Message::FlowMod(_) => self.sent.flow_mods += 1,
+                Message::GroupMod(_) => self.sent.group_mods += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn count_received(&mut self, bytes: &[u8]) {
+        self.incoming.push(bytes);
+        while let Some(frame) = self.incoming.next().expect("OVS frames its messages") {
+            if let Ok(Message::MultipartReply(reply)) = Message::decode(&frame, &self.context)
+                && let ReplyBody::Flow(flows) = reply.body
+            {
+                self.received.flows += flows.len();
+            }
+        }
+    }
+}
