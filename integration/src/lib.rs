@@ -11,6 +11,7 @@
 
 pub mod capture;
 pub mod command;
+pub mod demo;
 pub mod netns;
 pub mod ovs;
 pub mod pod;

@@ -57,9 +57,9 @@ impl Ovs {
             .arg("--remote=db:Open_vSwitch,Open_vSwitch,manager_options");
         let mut process = Process::start(&dir, &self.netns, "ovsdb-server", &program)?;
         wait::until_true("ovsdb-server to answer", START_LIMIT, || {
-            process.check_running()?;
-            Ok(self.vsctl("--no-wait init").is_ok())
+            Ok(process.check_running().is_err() || self.vsctl("--no-wait init").is_ok())
         })?;
+        process.check_running()?;
         self.server = Some(process);
         self.vsctl(&format!(
             "--no-wait set Open_vSwitch . external_ids:system-id={0} external_ids:hostname={0}",
@@ -75,9 +75,9 @@ impl Ovs {
         program.arg(self.db()).arg("--disable-system");
         let mut process = Process::start(&dir, &self.netns, "ovs-vswitchd", &program)?;
         let started = wait::until_true("ovs-vswitchd to answer", START_LIMIT, || {
-            process.check_running()?;
-            Ok(self.appctl("version").is_ok())
-        });
+            Ok(process.check_running().is_err() || self.appctl("version").is_ok())
+        })
+        .and_then(|()| process.check_running());
         self.vswitchd = Some(process);
         started
     }

@@ -30,6 +30,10 @@ pub const DEADLINE: Duration = Duration::from_millis(900);
 /// Probes under way at once; each holds up to four file descriptors.
 const CONCURRENCY: usize = 160;
 
+/// Connections that may wait to be accepted: more than [`CONCURRENCY`], or a burst of probes would
+/// fail for a reason of its own.
+const BACKLOG: i32 = 1024;
+
 /// What a server says first, before the name of its Pod.
 const GREETING: &str = "culvert-echo ";
 
@@ -150,7 +154,7 @@ impl Prober {
         let _context = self.runtime.enter();
         for &port in tcp {
             let socket = netns
-                .enter(|| bound(Type::STREAM, port).and_then(|s| s.listen(128).map(|()| s)))?
+                .enter(|| bound(Type::STREAM, port).and_then(|s| s.listen(BACKLOG).map(|()| s)))?
                 .with_context(|| format!("cannot listen on TCP {port} in {id}"))?;
             let listener = TcpListener::from_std(socket.into())?;
             self.runtime

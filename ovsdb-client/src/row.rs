@@ -207,31 +207,29 @@ pub enum RowProblem {
 }
 
 const fn as_string(atom: &Atom) -> Option<&str> {
-    match atom {
-        Atom::String(value) => Some(value.as_str()),
-        _ => None,
-    }
+    let Atom::String(value) = atom else {
+        return None;
+    };
+    Some(value.as_str())
 }
 
 const fn as_integer(atom: &Atom) -> Option<i64> {
-    match atom {
-        Atom::Integer(value) => Some(*value),
-        _ => None,
-    }
+    let Atom::Integer(value) = atom else {
+        return None;
+    };
+    Some(*value)
 }
 
 const fn as_boolean(atom: &Atom) -> Option<bool> {
-    match atom {
-        Atom::Boolean(value) => Some(*value),
-        _ => None,
-    }
+    let Atom::Boolean(value) = atom else {
+        return None;
+    };
+    Some(*value)
 }
 
 const fn as_uuid(atom: &Atom) -> Option<Uuid> {
-    match atom {
-        Atom::Uuid(value) => Some(*value),
-        _ => None,
-    }
+    let Atom::Uuid(value) = atom else { return None };
+    Some(*value)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod replica;
 #[path = "server/transactions.rs"]
 mod transactions;
 
+use std::time::Duration;
+
 use ovsdb_client::{Client, Closed, Config, Error, MonitorRequest, Remote, RequestError};
 use tokio::net::TcpListener;
 
@@ -60,7 +62,16 @@ async fn a_server_is_reached_over_tcp() {
         host: "127.0.0.1".to_owned(),
         port,
     };
-    let client = Client::connect(&remote).await.unwrap();
+    // The server opens its sockets one by one; the unix socket does not wait for this one.
+    let connected = async {
+        loop {
+            match Client::connect(&remote).await {
+                Ok(client) => return client,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let client = soon(connected).await;
     create_bridge(&client, "br-int").await;
     assert_eq!(select(&client, "Bridge", &["name"]).await.len(), 1);
 }

@@ -49,26 +49,26 @@ enum OperationResult {
 impl Committed {
     /// The identity of an inserted row. `None` if `row` is of another transaction.
     pub fn uuid(&self, row: &NamedUuid) -> Option<Uuid> {
-        match self.results.get(row.index().0) {
-            Some(OperationResult::Inserted(uuid)) => Some(*uuid),
-            _ => None,
-        }
+        let OperationResult::Inserted(uuid) = self.results.get(row.index().0)? else {
+            return None;
+        };
+        Some(*uuid)
     }
 
     /// The rows a `select` read. Empty if the operation is no `select`.
     pub fn rows(&self, select: OperationIndex) -> &[Row] {
-        match self.results.get(select.0) {
-            Some(OperationResult::Rows(rows)) => rows,
-            _ => &[],
-        }
+        let Some(OperationResult::Rows(rows)) = self.results.get(select.0) else {
+            return &[];
+        };
+        rows
     }
 
     /// How many rows an `update`, `mutate` or `delete` met. Zero if the operation is another.
     pub fn count(&self, operation: OperationIndex) -> u64 {
-        match self.results.get(operation.0) {
-            Some(OperationResult::Count(count)) => *count,
-            _ => 0,
-        }
+        let Some(OperationResult::Count(count)) = self.results.get(operation.0) else {
+            return 0;
+        };
+        *count
     }
 }
 

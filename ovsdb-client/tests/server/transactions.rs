@@ -327,6 +327,7 @@ async fn a_transaction_nobody_waits_for_is_cancelled() {
             }
         };
         tokio::select! {
+            biased;
             outcome = &mut blocked => panic!("the wait was not blocked: {outcome:?}"),
             () = soon(refused) => {}
         }

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The demo: a small cluster of manifests, real Open vSwitch nodes, and real packets as the judge.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{Pod, PodId, Prober, Testbed};
+
+mod edit;
+mod interrupt;
+mod matrix;
+pub mod objects;
+mod pods;
+mod programs;
+mod prompt;
+pub mod reading;
+mod report;
+
+use matrix::{Answer, Style};
+use objects::Objects;
+use reading::Addresses;
+use report::{Progress, Report, Step};
+
+/// What the demo is asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name of the bed.
+    pub name: String,
+    /// Probe, edit a policy, probe again, tear down; else stay up and ask what to do next.
+    pub check: bool,
+    /// One JSON document instead of tables.
+    pub json: bool,
+    /// Directory of manifests to start from.
+    pub manifests: PathBuf,
+}
+
+/// The example manifests of the source tree.
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo")
+}
+
+/// A running demo: the bed, its Pods, and the manifests the controller reads.
+struct World {
+    bed: Arc<Testbed>,
+    prober: Prober,
+    pods: BTreeMap<PodId, Pod>,
+    manifests: PathBuf,
+}
+
+impl World {
+    fn addresses(&self) -> Addresses {
+        self.pods
+            .iter()
+            .map(|(id, pod)| (id.clone(), pod.address))
+            .collect()
+    }
+
+    /// Reads the manifests as they are now and probes every pair.
+    fn probe_matrix(&self) -> Result<Vec<Answer>> {
+        let objects = Objects::read(&self.manifests)?;
+        let questions = matrix::questions(&objects, &self.addresses());
+        matrix::ask(self, questions)
+    }
+}
+
+/// Runs the demo; answers whether every probe was as expected.
+pub fn run(options: &Options) -> Result<bool> {
+    let progress = Progress::new(options.json);
+    let interrupts = interrupt::watch()?;
+    let objects = Objects::read(&options.manifests)?;
+    progress.say(&format!(
+        "building {} nodes on this machine",
+        objects.nodes.len()
+    ));
+    let bed = Arc::new(Testbed::new(&options.name, objects.nodes.len())?);
+    interrupts.guard(&bed);
+    let outcome = tell(options, &progress, &bed, &objects);
+    interrupts.hold_if_interrupted();
+    match &outcome {
+        Ok(report) if report.ok() => progress.say("tearing down"),
+        _ => {
+            let logs = bed.keep_logs().display().to_string();
+            progress.say(&format!(
+                "tearing down; logs, flows and manifests stay in {logs}"
+            ));
+        }
+    }
+    bed.tear_down()?;
+    interrupts.release();
+    let report = outcome?;
+    report.print(options.json)?;
+    Ok(report.ok())
+}
+
+fn tell(
+    options: &Options,
+    progress: &Progress,
+    bed: &Arc<Testbed>,
+    objects: &Objects,
+) -> Result<Report> {
+    check_nodes(bed, objects)?;
+    let manifests = copy_manifests(&options.manifests, bed.dir())?;
+    progress.say("starting the controller and one agent per node");
+    programs::start(bed, &manifests)?;
+
+    progress.say(&format!(
+        "adding {} Pods through CNI, in parallel",
+        objects.pods.len()
+    ));
+    let prober = Prober::new()?;
+    let (pods, first) = pods::add_all(bed, &prober, objects)?;
+    let world = World {
+        bed: Arc::clone(bed),
+        prober,
+        pods,
+        manifests,
+    };
+    let mut report = Report::new(bed, &world.pods);
+    let slowest = world
+        .pods
+        .values()
+        .map(|pod| pod.took)
+        .max()
+        .unwrap_or_default();
+    report.push(Step::first_packets(first));
+    progress.say(&format!(
+        "all Pods are ready (slowest ADD {} ms); first packets: {}",
+        slowest.as_millis(),
+        report.first_packets()
+    ));
+
+    let style = Style {
+        colour: !options.json && std::io::stdout().is_terminal(),
+    };
+    progress.say("probing every ordered pair, directly and through the Service");
+    let answers = world.probe_matrix()?;
+    progress.show(&matrix::render(&answers, style));
+    report.push(Step::matrix("matrix", answers));
+
+    if options.check {
+        if let Some(edit) = edit::find(&options.manifests)? {
+            progress.say(&format!("editing {}", edit.name()));
+            let edited = edit::apply(&world, &edit)?;
+            progress.say(&edited.words());
+            report.edited(edited);
+            let answers = world.probe_matrix()?;
+            progress.show(&matrix::render(&answers, style));
+            report.push(Step::matrix("matrix after the edit", answers));
+        }
+        progress.say("removing the Pods through CNI");
+        pods::remove_all(world)?;
+    } else {
+        prompt::run(&world, style, progress)?;
+    }
+    Ok(report)
+}
+
+/// The manifests describe the bed, not the other way round: their addresses must be the bed's.
+fn check_nodes(bed: &Testbed, objects: &Objects) -> Result<()> {
+    for node in bed.nodes() {
+        let (name, underlay) = (node.name(), node.underlay());
+        let address = objects
+            .nodes
+            .get(&name)
+            .with_context(|| format!("the manifests have no Node {name}; nodes are node-1, ..."))?;
+        ensure!(
+            *address == underlay,
+            "Node {name} has InternalIP {address}, but the bed gives it {underlay}; edit the Node"
+        );
+    }
+    Ok(())
+}
+
+/// The controller reads a copy, so that edits during the demo leave the examples alone.
+fn copy_manifests(from: &Path, run_dir: &Path) -> Result<PathBuf> {
+    let to = run_dir.join("manifests");
+    std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
+    for file in objects::manifests(from)? {
+        let name = file.file_name().context("a manifest without a name")?;
+        std::fs::copy(&file, to.join(name))
+            .with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    Ok(to)
+}
+
+/// Milliseconds with one decimal place.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// The node a Pod of the manifests belongs to.
+fn node_of<'a>(bed: &'a Testbed, name: &str) -> Result<&'a crate::Node> {
+    match bed.nodes().iter().find(|node| node.name() == name) {
+        Some(node) => Ok(node),
+        None => bail!("no Node {name} in the manifests"),
+    }
+}
