@@ -109,6 +109,12 @@ impl Compiler {
         self.attachments.status(key)
     }
 
+    /// Whether the attachment's port was opened (once open, it stays so while its Interface is of the
+    /// same Pod and addresses).
+    pub fn is_open(&self, key: &AttachmentKey) -> bool {
+        self.attachments.is_open(key)
+    }
+
     /// Every place where a flow has this cookie, and why.
     pub fn explain(&self, cookie: Cookie) -> Vec<Explanation> {
         self.owners.explain(|entry| entry.flow.cookie == cookie)

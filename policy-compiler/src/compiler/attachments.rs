@@ -37,6 +37,10 @@ impl Attachments {
         self.by_key.get(key)?.status.as_ref()
     }
 
+    pub(super) fn is_open(&self, key: &AttachmentKey) -> bool {
+        self.by_key.get(key).is_some_and(|state| state.admitted)
+    }
+
     pub(super) fn on_node(&self, node: &str) -> impl Iterator<Item = AttachmentKey> {
         let first = AttachmentKey {
             node: node.to_owned(),

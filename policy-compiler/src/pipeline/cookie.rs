@@ -84,13 +84,7 @@ impl CookieHasher {
     /// The cookie that `flow` must carry; `buffer` is scratch space.
     pub(crate) fn cookie(&self, kind: CookieKind, flow: &Flow, buffer: &mut Vec<u8>) -> Cookie {
         buffer.clear();
-        buffer.extend_from_slice(
-            format!(
-                "{:?} {} {:?} {:?}",
-                flow.table, flow.priority, flow.flow_match, flow.instructions
-            )
-            .as_bytes(),
-        );
+        flow.content(buffer);
         let hash = blake3::keyed_hash(&self.key, buffer);
         let mut first = [0; 8];
         first.copy_from_slice(hash.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8]));

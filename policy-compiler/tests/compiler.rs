@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The compiler against its oracles: compile from scratch, and a naive reading of the API.
+
+#[path = "compiler/incremental.rs"]
+mod incremental;
+#[path = "compiler/packets.rs"]
+mod packets;
+#[path = "compiler/pipeline.rs"]
+mod pipeline;
+#[path = "compiler/reference.rs"]
+mod reference;
+#[path = "compiler/verdicts.rs"]
+mod verdicts;
+#[path = "compiler/world.rs"]
+mod world;

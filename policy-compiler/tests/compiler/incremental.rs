@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whatever the changes and their order, the flows are those that a fresh compiler gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openflow_codec::{Cookie, Flow, Group, GroupId};
+use policy_compiler::{Change, Compiler, Config, Kind, LayerDelta, Object, ObjectKey};
+use proptest::prelude::*;
+
+use crate::world;
+
+/// Something that happens to a cluster.
+#[derive(Clone, Debug)]
+enum Step {
+    ApplyPod(world::PodSpecimen),
+    DeletePod(world::PodSpecimen),
+    Attach(world::PodSpecimen, bool),
+    Detach(world::PodSpecimen),
+    Admit(world::PodSpecimen),
+    ApplyPolicy(Box<k8s_openapi::api::networking::v1::NetworkPolicy>),
+    DeletePolicy(usize, u8),
+    ApplyNamespace(usize, BTreeMap<String, String>),
+    DeleteNamespace(usize),
+    ApplyService(BTreeMap<String, String>),
+    DeleteService,
+    ReapplyNodes,
+    DeleteNode(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => world::pod().prop_map(Step::ApplyPod),
+        2 => world::pod().prop_map(Step::DeletePod),
+        4 => (world::pod(), any::<bool>()).prop_map(|(pod, ready)| Step::Attach(pod, ready)),
+        2 => world::pod().prop_map(Step::Detach),
+        2 => world::pod().prop_map(Step::Admit),
+        4 => world::policy().prop_map(|policy| Step::ApplyPolicy(Box::new(policy))),
+        2 => (0..3usize, 0..2u8).prop_map(|(namespace, n)| Step::DeletePolicy(namespace, n)),
+        2 => (0..3usize, world::labels()).prop_map(|(n, labels)| Step::ApplyNamespace(n, labels)),
+        1 => (0..3usize).prop_map(Step::DeleteNamespace),
+        1 => world::labels().prop_map(Step::ApplyService),
+        1 => Just(Step::DeleteService),
+        1 => Just(Step::ReapplyNodes),
+        1 => (0..2usize).prop_map(Step::DeleteNode),
+    ]
+}
+
+fn changes(step: &Step) -> Vec<Change> {
+    let key = |kind, namespace: usize, name: String| {
+        ObjectKey::new(kind, world::NAMESPACES[namespace], name)
+    };
+    let one = match step {
+        Step::ApplyPod(pod) => Change::Apply(pod.object()),
+        Step::DeletePod(pod) => Change::Delete(key(Kind::Pod, pod.namespace, pod.name())),
+        Step::Attach(pod, ready) => Change::Attach(pod.attachment(*ready)),
+        Step::Detach(pod) => Change::Detach(pod.attachment_key()),
+        Step::Admit(pod) => Change::Admit(pod.attachment_key()),
+        Step::ApplyPolicy(policy) => Change::Apply(Object::NetworkPolicy(policy.clone())),
+        Step::DeletePolicy(namespace, n) => {
+            Change::Delete(key(Kind::NetworkPolicy, *namespace, format!("policy-{n}")))
+        }
+        Step::ApplyNamespace(n, labels) => Change::Apply(world::namespace(*n, labels)),
+        Step::DeleteNamespace(n) => {
+            Change::Delete(ObjectKey::new(Kind::Namespace, "", world::NAMESPACES[*n]))
+        }
+        Step::ApplyService(selector) => Change::Apply(world::service(selector)),
+        Step::DeleteService => Change::Delete(key(Kind::Service, 0, "front".to_owned())),
+        Step::ReapplyNodes => return world::nodes(),
+        Step::DeleteNode(n) => Change::Delete(ObjectKey::new(Kind::Node, "", world::NODES[*n])),
+    };
+    vec![one]
+}
+
+/// What a switch would hold: layers fed by deltas alone.
+#[derive(Default)]
+struct Fed {
+    flows: BTreeMap<Cookie, Flow>,
+    groups: BTreeMap<GroupId, Group>,
+}
+
+impl Fed {
+    fn feed(&mut self, delta: &LayerDelta) {
+        for flow in &delta.add {
+            assert!(
+                self.flows.insert(flow.cookie, (**flow).clone()).is_none(),
+                "added twice"
+            );
+        }
+        for cookie in &delta.remove {
+            assert!(
+                self.flows.remove(cookie).is_some(),
+                "removed what was not there"
+            );
+        }
+        for group in &delta.set_groups {
+            assert_ne!(
+                self.groups.insert(group.id, (**group).clone()).as_ref(),
+                Some(&**group)
+            );
+        }
+        for id in &delta.remove_groups {
+            assert!(
+                self.groups.remove(id).is_some(),
+                "removed a group that was not there"
+            );
+        }
+    }
+}
+
+type Flows = BTreeMap<String, BTreeSet<Flow>>;
+
+/// Flows by layer, and groups.
+fn everything(compiler: &Compiler) -> (Flows, BTreeSet<Group>) {
+    let mut flows = Flows::new();
+    flows.insert(
+        String::new(),
+        compiler
+            .cluster_flows()
+            .map(|flow| (**flow).clone())
+            .collect(),
+    );
+    for node in world::NODES {
+        if let Some(layer) = compiler.node_flows(node) {
+            flows.insert(
+                node.to_owned(),
+                layer.map(|flow| (**flow).clone()).collect(),
+            );
+        }
+    }
+    (
+        flows,
+        compiler
+            .cluster_groups()
+            .map(|group| (**group).clone())
+            .collect(),
+    )
+}
+
+fn compiler() -> Compiler {
+    Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    })
+}
+
+/// The state that `steps` lead to, as one batch: for each object and attachment, its last word.
+fn last_words(steps: &[Step]) -> Vec<Change> {
+    let mut last: BTreeMap<String, Vec<Change>> = node_slots().collect();
+    let mut replay = compiler();
+    replay.apply(world::nodes());
+    for step in steps {
+        let made = changes(step);
+        replay.apply(made.clone());
+        let slot = match step {
+            Step::ApplyPod(pod) | Step::DeletePod(pod) => {
+                format!("pod {} {}", pod.namespace, pod.name())
+            }
+            Step::Attach(pod, _) | Step::Detach(pod) | Step::Admit(pod) => {
+                format!("attachment {}", pod.attachment_key())
+            }
+            Step::ApplyPolicy(policy) => {
+                let name = policy
+                    .metadata
+                    .name
+                    .clone()
+                    .expect("generated policies have a name");
+                format!(
+                    "policy {} {name}",
+                    policy
+                        .metadata
+                        .namespace
+                        .clone()
+                        .expect("generated policies have a namespace")
+                )
+            }
+            Step::DeletePolicy(n, name) => {
+                format!("policy {} policy-{name}", world::NAMESPACES[*n])
+            }
+            Step::ApplyNamespace(n, _) | Step::DeleteNamespace(n) => format!("namespace {n}"),
+            Step::ApplyService(_) | Step::DeleteService => "service".to_owned(),
+            Step::ReapplyNodes => {
+                last.extend(node_slots());
+                continue;
+            }
+            Step::DeleteNode(n) => {
+                // What was observed of the node stays when its object goes.
+                let slot = last.entry(format!("node {n}")).or_default();
+                slot.retain(|change| matches!(change, Change::ObserveNode { .. }));
+                continue;
+            }
+        };
+        if matches!(step, Step::Admit(_)) {
+            continue;
+        }
+        last.insert(slot, made);
+    }
+    // Whether a port is open is history (it was admitted once), so it is taken from the replay.
+    let mut batch = Vec::new();
+    for change in last.into_values().flatten() {
+        batch.push(match change {
+            Change::Attach(mut attachment) => {
+                attachment.ready = replay.is_open(&attachment.key);
+                Change::Attach(attachment)
+            }
+            other => other,
+        });
+    }
+    batch
+}
+
+fn node_slots() -> impl Iterator<Item = (String, Vec<Change>)> {
+    let nodes = world::nodes();
+    let slots: Vec<_> = nodes
+        .chunks(2)
+        .map(<[Change]>::to_vec)
+        .enumerate()
+        .collect();
+    slots
+        .into_iter()
+        .map(|(n, changes)| (format!("node {n}"), changes))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn incremental_equals_from_scratch_in_any_order(
+        steps in prop::collection::vec(step(), 1..40),
+        batch_size in 1..6usize,
+    ) {
+        let mut step_by_step = compiler();
+        let mut cluster = Fed::default();
+        let mut nodes: BTreeMap<String, Fed> = BTreeMap::new();
+        let first = [world::nodes()];
+        let batches = steps.chunks(batch_size).map(|c| c.iter().flat_map(changes).collect());
+        for batch in first.into_iter().chain(batches) {
+            let output = step_by_step.apply(batch);
+            cluster.feed(&output.cluster);
+            for (node, delta) in &output.nodes {
+                nodes.entry(node.clone()).or_default().feed(delta);
+            }
+        }
+        let expected = everything(&step_by_step);
+
+        // Deltas add up to the state.
+        let fed: BTreeSet<Flow> = cluster.flows.into_values().collect();
+        prop_assert_eq!(&fed, &expected.0[""]);
+        let groups: BTreeSet<Group> = cluster.groups.into_values().collect();
+        prop_assert_eq!(&groups, &expected.1);
+        for (node, fed) in nodes {
+            let fed: BTreeSet<Flow> = fed.flows.into_values().collect();
+            prop_assert_eq!(&fed, &expected.0[&node]);
+        }
+
+        // A fresh compiler agrees, in either order.
+        let mut batch = last_words(&steps);
+        for _ in 0..2 {
+            let mut fresh = compiler();
+            fresh.apply(batch.clone());
+            let got = everything(&fresh);
+            prop_assert_eq!(&got.1, &expected.1);
+            for (layer, flows) in &expected.0 {
+                let missing: Vec<_> = flows.difference(&got.0[layer]).collect();
+                let extra: Vec<_> = got.0[layer].difference(flows).collect();
+                prop_assert!(
+                    missing.is_empty() && extra.is_empty(),
+                    "layer {:?}: only incremental {:#?}, only fresh {:#?}", layer, missing, extra
+                );
+            }
+            batch.reverse();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A cluster of simulated switches, loaded with what the compiler says, that carries packets.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use flow_sim::{MacAddr, Output, Packet, Sim};
+use policy_compiler::Compiler;
+use policy_compiler::pipeline::GATEWAY_MAC;
+
+use crate::world::{self, PodSpecimen};
+
+/// Two nodes and the tunnel between them.
+pub(crate) struct Net<'a> {
+    switches: Vec<Sim>,
+    pods: &'a [PodSpecimen],
+    now: Duration,
+}
+
+/// A packet that reached a Pod.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    /// Index of the Pod.
+    pub(crate) pod: usize,
+    /// As the Pod sees it.
+    pub(crate) packet: Packet,
+}
+
+impl<'a> Net<'a> {
+    /// Switches that hold exactly what `compiler` wants.
+    pub(crate) fn new(compiler: &Compiler, pods: &'a [PodSpecimen]) -> Self {
+        let mut net = Self {
+            switches: Vec::new(),
+            pods,
+            now: Duration::ZERO,
+        };
+        net.switches.resize_with(world::NODES.len(), Sim::new);
+        net.load(compiler);
+        net
+    }
+
+    /// Brings the switches to what `compiler` wants now; connections stay.
+    pub(crate) fn load(&mut self, compiler: &Compiler) {
+        for (switch, node) in self.switches.iter_mut().zip(world::NODES) {
+            *switch.tables_mut() = flow_sim::Tables::default();
+            for group in compiler.cluster_groups() {
+                switch.set_group((**group).clone());
+            }
+            let own = compiler.node_flows(node).expect("the node is observed");
+            for flow in compiler.cluster_flows().chain(own) {
+                let replaced = switch
+                    .add_flow((**flow).clone())
+                    .expect("matches are well formed");
+                assert!(replaced.is_none(), "two flows of one match: {flow:?}");
+            }
+        }
+    }
+
+    /// Sends `packet` from a Pod's port, with its own link-layer addresses; where it arrives.
+    pub(crate) fn send(&mut self, from: usize, packet: Packet) -> Option<Delivery> {
+        let pod = &self.pods[from];
+        let packet = packet
+            .with_eth(mac(pod.mac().0), mac(GATEWAY_MAC.0))
+            .arriving_on(pod.port());
+        self.inject(pod.node, packet)
+    }
+
+    /// A packet enters the switch of `node`; where it arrives.
+    pub(crate) fn inject(&mut self, node: usize, packet: Packet) -> Option<Delivery> {
+        let output = self.pass(node, packet)?;
+        if output.port != world::TUNNEL_PORT {
+            return Some(self.delivery(node, output));
+        }
+        let IpAddr::V4(sender) = world::node_address(node) else {
+            unreachable!()
+        };
+        let peer = (0..world::NODES.len())
+            .find(|peer| world::node_address(*peer) == IpAddr::V4(output.packet.tunnel.dst))
+            .expect("tunnels lead to nodes");
+        let packet = output.packet.arriving_by_tunnel(world::TUNNEL_PORT, sender);
+        let output = self.pass(peer, packet)?;
+        assert_ne!(output.port, world::TUNNEL_PORT, "no transit");
+        Some(self.delivery(peer, output))
+    }
+
+    fn pass(&mut self, node: usize, packet: Packet) -> Option<Output> {
+        self.now += Duration::from_millis(1);
+        let execution = self.switches[node].receive(packet, self.now);
+        assert!(execution.faults.is_empty(), "{:?}", execution.faults);
+        assert!(
+            execution.outputs.len() <= 1,
+            "one packet in, {:?} out",
+            execution.ports()
+        );
+        for drop in &execution.drops {
+            assert!(
+                drop.by.cookie.is_some(),
+                "dropped by no flow in table {}",
+                drop.by.table
+            );
+        }
+        execution.outputs.into_iter().next()
+    }
+
+    fn delivery(&self, node: usize, output: Output) -> Delivery {
+        let at = |pod: &PodSpecimen| pod.node == node && pod.port() == output.port;
+        let pod = self.pods.iter().position(at).expect("ports are of Pods");
+        let packet = output.packet;
+        assert_eq!(packet.eth_dst, mac(self.pods[pod].mac().0));
+        assert_eq!(packet.eth_src, mac(GATEWAY_MAC.0));
+        Delivery { pod, packet }
+    }
+}
+
+pub(crate) fn mac(number: u64) -> MacAddr {
+    let [_, _, bytes @ ..] = number.to_be_bytes();
+    MacAddr(bytes)
+}

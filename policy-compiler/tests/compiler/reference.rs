@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A naive reading of the `NetworkPolicy` API, sentence by sentence; shares no code with the compiler.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+type Labels = BTreeMap<String, String>;
+type RuleParts<'a> = (
+    Option<&'a Vec<NetworkPolicyPeer>>,
+    Option<&'a Vec<NetworkPolicyPort>>,
+);
+
+/// A Pod as the API sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Party {
+    pub(crate) namespace: String,
+    pub(crate) namespace_labels: Labels,
+    pub(crate) labels: Labels,
+    pub(crate) address: Ipv4Addr,
+}
+
+/// Whether a connection from `from` to `to` is allowed.
+///
+/// "For a connection from a source pod to a destination pod to be allowed, both the egress policy on
+/// the source pod and the ingress policy on the destination pod need to allow the connection."
+pub(crate) fn allows(
+    policies: &[NetworkPolicy],
+    from: &Party,
+    to: &Party,
+    protocol: &str,
+    port: u16,
+) -> bool {
+    side_allows(policies, "Egress", from, to, protocol, port)
+        && side_allows(policies, "Ingress", to, from, protocol, port)
+}
+
+fn side_allows(
+    policies: &[NetworkPolicy],
+    direction: &str,
+    subject: &Party,
+    other: &Party,
+    protocol: &str,
+    port: u16,
+) -> bool {
+    let mut isolated = false;
+    for policy in policies {
+        let spec = policy
+            .spec
+            .as_ref()
+            .expect("generated policies have a spec");
+        if policy.metadata.namespace.as_ref() != Some(&subject.namespace) {
+            continue;
+        }
+        // "An empty selector matches all pods in the policy's namespace."
+        let selects = spec
+            .pod_selector
+            .as_ref()
+            .is_none_or(|s| matches(s, &subject.labels));
+        if !selects || !affects(policy, direction) {
+            continue;
+        }
+        isolated = true;
+        let rules: Vec<RuleParts<'_>> = if direction == "Ingress" {
+            let rules = spec.ingress.iter().flatten();
+            rules
+                .map(|rule| (rule.from.as_ref(), rule.ports.as_ref()))
+                .collect()
+        } else {
+            let rules = spec.egress.iter().flatten();
+            rules
+                .map(|rule| (rule.to.as_ref(), rule.ports.as_ref()))
+                .collect()
+        };
+        for (peers, ports) in rules {
+            // "If this field is empty or missing, this rule matches all sources."
+            let peer = peers.is_none_or(|peers| {
+                peers.is_empty()
+                    || peers
+                        .iter()
+                        .any(|peer| peer_is(peer, &subject.namespace, other))
+            });
+            // "If this field is empty or missing, this rule matches all ports."
+            let on_port = ports.is_none_or(|ports| {
+                ports.is_empty() || ports.iter().any(|one| port_is(one, protocol, port))
+            });
+            if peer && on_port {
+                return true;
+            }
+        }
+    }
+    !isolated
+}
+
+/// "Policies that contain an egress section are assumed to affect egress, and all policies (whether
+/// or not they contain an ingress section) are assumed to affect ingress."
+fn affects(policy: &NetworkPolicy, direction: &str) -> bool {
+    let spec = policy
+        .spec
+        .as_ref()
+        .expect("generated policies have a spec");
+    match spec.policy_types.as_deref() {
+        None | Some([]) => direction == "Ingress" || spec.egress.iter().flatten().next().is_some(),
+        Some(types) => types.iter().any(|one| one == direction),
+    }
+}
+
+fn peer_is(peer: &NetworkPolicyPeer, own_namespace: &str, party: &Party) -> bool {
+    if let Some(block) = &peer.ip_block {
+        return within(&block.cidr, party.address)
+            && !block
+                .except
+                .iter()
+                .flatten()
+                .any(|cidr| within(cidr, party.address));
+    }
+    let namespace = match &peer.namespace_selector {
+        Some(selector) => matches(selector, &party.namespace_labels),
+        None => party.namespace == own_namespace,
+    };
+    namespace
+        && peer
+            .pod_selector
+            .as_ref()
+            .is_none_or(|s| matches(s, &party.labels))
+}
+
+fn port_is(wanted: &NetworkPolicyPort, protocol: &str, port: u16) -> bool {
+    // "If not specified, this field defaults to TCP."
+    if wanted.protocol.as_deref().unwrap_or("TCP") != protocol {
+        return false;
+    }
+    match (&wanted.port, wanted.end_port) {
+        (None, _) => true,
+        (Some(IntOrString::Int(first)), last) => {
+            (*first..=last.unwrap_or(*first)).contains(&i32::from(port))
+        }
+        (Some(IntOrString::String(name)), _) => panic!("named port {name} is not generated"),
+    }
+}
+
+fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(k, v)| labels.get(k) == Some(v));
+    equal
+        && selector
+            .match_expressions
+            .iter()
+            .flatten()
+            .all(|expression| {
+                let values = expression.values.clone().unwrap_or_default();
+                let value = labels.get(&expression.key);
+                match expression.operator.as_str() {
+                    "In" => value.is_some_and(|value| values.contains(value)),
+                    "NotIn" => !value.is_some_and(|value| values.contains(value)),
+                    "Exists" => value.is_some(),
+                    "DoesNotExist" => value.is_none(),
+                    other => panic!("operator {other} is not generated"),
+                }
+            })
+}
+
+fn within(cidr: &str, address: Ipv4Addr) -> bool {
+    let (network, length) = cidr.split_once('/').expect("generated CIDRs have a length");
+    let network: Ipv4Addr = network.parse().expect("generated CIDRs are well formed");
+    let length: u32 = length.parse().expect("generated CIDRs are well formed");
+    let cut = |address: Ipv4Addr| u64::from(address.to_bits()) >> (32 - length);
+    cut(network) == cut(address)
+}

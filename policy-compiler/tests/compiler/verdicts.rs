@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the compiled switches let through is what the API says, for random clusters.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use flow_sim::Packet;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use policy_compiler::{Change, Compiler, Config, Object};
+use proptest::prelude::*;
+
+use crate::packets::Net;
+use crate::reference::{self, Party};
+use crate::world::{self, PodSpecimen};
+
+type Labels = BTreeMap<String, String>;
+
+const CLIENT_PORT: u16 = 40_000;
+
+#[derive(Clone, Debug)]
+struct Cluster {
+    namespaces: Vec<Labels>,
+    pods: Vec<PodSpecimen>,
+    policies: Vec<NetworkPolicy>,
+    service: Labels,
+}
+
+fn cluster() -> impl Strategy<Value = Cluster> {
+    let namespaces = prop::collection::vec(world::labels(), world::NAMESPACES.len());
+    (
+        namespaces,
+        world::pods(),
+        world::policies(),
+        world::labels(),
+    )
+        .prop_map(|(namespaces, pods, policies, service)| Cluster {
+            namespaces,
+            pods,
+            policies,
+            service,
+        })
+}
+
+impl Cluster {
+    fn compile(&self) -> Compiler {
+        let mut compiler = Compiler::new(&Config {
+            cluster_secret: [9; 32],
+        });
+        let mut changes = world::nodes();
+        for (index, labels) in self.namespaces.iter().enumerate() {
+            changes.push(Change::Apply(world::namespace(index, labels)));
+        }
+        for pod in &self.pods {
+            changes.push(Change::Apply(pod.object()));
+            changes.push(Change::Attach(pod.attachment(true)));
+        }
+        changes.extend(self.policy_changes());
+        changes.push(Change::Apply(world::service(&self.service)));
+        let output = compiler.apply(changes);
+        assert!(output.rejected.is_empty(), "{:?}", output.rejected);
+        compiler
+    }
+
+    fn policy_changes(&self) -> impl Iterator<Item = Change> {
+        let objects = self.policies.iter().cloned();
+        objects.map(|policy| Change::Apply(Object::NetworkPolicy(Box::new(policy))))
+    }
+
+    fn party(&self, pod: usize) -> Party {
+        let pod = &self.pods[pod];
+        let IpAddr::V4(address) = pod.address() else {
+            unreachable!()
+        };
+        let name = world::NAMESPACES[pod.namespace];
+        let mut namespace_labels = self.namespaces[pod.namespace].clone();
+        namespace_labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        Party {
+            namespace: name.to_owned(),
+            namespace_labels,
+            labels: pod.labels.clone(),
+            address,
+        }
+    }
+
+    /// Pods that serve the Service, which lives in the first namespace.
+    fn endpoints(&self) -> Vec<usize> {
+        let serves = |pod: &PodSpecimen| {
+            let labels = &self.service;
+            !labels.is_empty()
+                && pod.namespace == 0
+                && labels.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
+        };
+        (0..self.pods.len())
+            .filter(|index| serves(&self.pods[*index]))
+            .collect()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let pods = self.pods.len();
+        (0..pods).flat_map(move |a| (0..pods).filter(move |b| a != *b).map(move |b| (a, b)))
+    }
+}
+
+fn packet(protocol: &str, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Packet {
+    match protocol {
+        "TCP" => Packet::tcp(src, dst),
+        "UDP" => Packet::udp(src, dst),
+        "SCTP" => Packet::sctp(src, dst),
+        other => panic!("no packet of protocol {other}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn packets_pass_exactly_when_the_api_says_so(cluster in cluster()) {
+        let compiler = cluster.compile();
+        let mut net = Net::new(&compiler, &cluster.pods);
+        // Every probe from a port of its own: no connection of an earlier one helps.
+        let mut client_ports = CLIENT_PORT..;
+        for (from, to) in cluster.pairs() {
+            let (src, dst) = (cluster.pods[from].address(), cluster.pods[to].address());
+            for protocol in ["TCP", "UDP", "SCTP"] {
+                for port in [80, 8080, 81] {
+                    let client_port = client_ports.next().expect("few probes");
+                    let expected = reference::allows(
+                        &cluster.policies, &cluster.party(from), &cluster.party(to), protocol, port,
+                    );
+                    let sent = packet(protocol, (src, client_port), (dst, port));
+                    let seen = net.send(from, sent);
+                    prop_assert_eq!(
+                        seen.as_ref().map(|d| d.pod), expected.then_some(to),
+                        "{} {}:{} -> {}:{}", protocol, src, client_port, dst, port
+                    );
+                    // The answer passes whatever the policies of that direction say...
+                    if let Some(delivery) = seen {
+                        let answer = net.send(to, delivery.packet.answer());
+                        prop_assert_eq!(answer.map(|d| d.pod), Some(from), "answer");
+                        let more = packet(protocol, (src, client_port), (dst, port));
+                        prop_assert!(net.send(from, more).is_some(), "established");
+                    } else {
+                        // ...but a denied packet opens nothing for what looks like its answer.
+                        let forged = packet(protocol, (dst, port), (src, client_port));
+                        let allowed = reference::allows(
+                            &cluster.policies, &cluster.party(to), &cluster.party(from), protocol,
+                            client_port,
+                        );
+                        let seen = net.send(to, forged);
+                        prop_assert_eq!(seen.is_some(), allowed, "answer to a denied packet");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_leads_to_an_endpoint_that_policy_allows(cluster in cluster()) {
+        let compiler = cluster.compile();
+        let endpoints = cluster.endpoints();
+        let vip: IpAddr = world::VIP.parse().unwrap();
+        for from in 0..cluster.pods.len() {
+            for protocol in ["TCP", "UDP"] {
+                for client_port in CLIENT_PORT..CLIENT_PORT + 4 {
+                    let mut net = Net::new(&compiler, &cluster.pods);
+                    let src = cluster.pods[from].address();
+                    let client = (src, client_port);
+                    let first = packet(protocol, client, (vip, world::SERVICE_PORT));
+                    let Some(delivery) = net.send(from, first.clone()) else {
+                        // Dropped: there must be an endpoint that explains it, or none at all.
+                        let explained = endpoints.is_empty() || endpoints.iter().any(|to| {
+                            *to == from || !reference::allows(
+                                &cluster.policies, &cluster.party(from), &cluster.party(*to),
+                                protocol, world::TARGET_PORT,
+                            )
+                        });
+                        prop_assert!(explained, "dropped, but every endpoint is allowed");
+                        continue;
+                    };
+                    prop_assert!(endpoints.contains(&delivery.pod), "not an endpoint");
+                    let allowed = reference::allows(
+                        &cluster.policies, &cluster.party(from), &cluster.party(delivery.pod),
+                        protocol, world::TARGET_PORT,
+                    );
+                    prop_assert!(allowed, "policy is about the endpoint and its port");
+                    prop_assert_eq!(delivery.packet.as_ip().unwrap().dst,
+                        cluster.pods[delivery.pod].address());
+                    let answer = net.send(delivery.pod, delivery.packet.answer());
+                    let answer = answer.expect("the answer passes");
+                    prop_assert_eq!(answer.pod, from);
+                    prop_assert_eq!(answer.packet.as_ip().unwrap().src, vip);
+                    let again = net.send(from, first).map(|d| d.pod);
+                    prop_assert_eq!(again, Some(delivery.pod), "the connection stays where it is");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_change_cuts_and_mends_established_connections(
+        before in cluster(),
+        policies in world::policies(),
+    ) {
+        let after = Cluster { policies, ..before.clone() };
+        let (old, new) = (before.compile(), after.compile());
+        let allowed = |cluster: &Cluster, from, to| reference::allows(
+            &cluster.policies, &cluster.party(from), &cluster.party(to), "TCP", 80,
+        );
+        for (from, to) in before.pairs().filter(|(from, to)| allowed(&before, *from, *to)) {
+            let mut net = Net::new(&old, &before.pods);
+            let (src, dst) = (before.pods[from].address(), before.pods[to].address());
+            let forward = Packet::tcp((src, CLIENT_PORT), (dst, 80));
+            let delivery = net.send(from, forward.clone()).expect("allowed before");
+            let answer = delivery.packet.answer();
+            prop_assert!(net.send(to, answer.clone()).is_some());
+
+            net.load(&new);
+            let still = allowed(&after, from, to);
+            let forward = forward.with_tcp_flags(0x10);
+            prop_assert_eq!(net.send(from, forward.clone()).is_some(), still, "forward");
+            if !still {
+                // The denial also ends what came back by conntrack, unless policy allows it anyway.
+                let anyway = reference::allows(
+                    &after.policies, &after.party(to), &after.party(from), "TCP", CLIENT_PORT,
+                );
+                let seen = net.send(to, answer.with_tcp_flags(0x10));
+                prop_assert_eq!(seen.is_some(), anyway, "answers after the denial");
+                continue;
+            }
+            prop_assert!(net.send(to, answer.with_tcp_flags(0x10)).is_some(), "answers go on");
+        }
+    }
+}
+
+#[test]
+fn a_pod_sends_only_from_its_own_addresses() {
+    let place = |number| PodSpecimen {
+        namespace: 0,
+        number,
+        node: 0,
+        labels: Labels::new(),
+    };
+    let pods = vec![place(0), place(1)];
+    let cluster = Cluster {
+        namespaces: vec![Labels::new(); 3],
+        pods: pods.clone(),
+        policies: Vec::new(),
+        service: Labels::new(),
+    };
+    let mut net = Net::new(&cluster.compile(), &pods);
+    let (own, other) = (pods[0].address(), pods[1].address());
+    assert!(net.send(0, Packet::udp((own, 1), (other, 2))).is_some());
+    let forged: IpAddr = "10.10.1.200".parse().unwrap();
+    assert!(net.send(0, Packet::udp((forged, 1), (other, 2))).is_none());
+    // Nor with another's link-layer address.
+    let packet = Packet::udp((own, 1), (other, 2))
+        .with_eth(
+            crate::packets::mac(0x0a58_0000_0001),
+            crate::packets::mac(0),
+        )
+        .arriving_on(pods[0].port());
+    assert!(net.inject(0, packet).is_none());
+}
+
+#[test]
+fn a_port_opens_only_when_admitted() {
+    let pod = PodSpecimen {
+        namespace: 0,
+        number: 0,
+        node: 0,
+        labels: Labels::new(),
+    };
+    let other = PodSpecimen {
+        namespace: 0,
+        number: 1,
+        node: 0,
+        labels: Labels::new(),
+    };
+    let mut compiler = Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    });
+    compiler.apply(world::nodes());
+    compiler.apply([
+        Change::Apply(pod.object()),
+        Change::Apply(other.object()),
+        Change::Attach(pod.attachment(false)),
+        Change::Attach(other.attachment(true)),
+    ]);
+    let pods = [pod.clone(), other.clone()];
+    let packet = || Packet::udp((pod.address(), 1), (other.address(), 2));
+    assert!(Net::new(&compiler, &pods).send(0, packet()).is_none());
+    let output = compiler.apply([Change::Admit(pod.attachment_key())]);
+    let added: usize = output.nodes.values().map(|delta| delta.add.len()).sum();
+    assert_eq!(
+        (added, output.cluster.add.len()),
+        (1, 0),
+        "one flow opens a port"
+    );
+    assert!(Net::new(&compiler, &pods).send(0, packet()).is_some());
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Random clusters: Kubernetes objects, and where their Pods are plugged in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec, Service, ServicePort,
+    ServiceSpec,
+};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, LabelSelectorRequirement, ObjectMeta,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use openflow_codec::PortNo;
+use policy_compiler::model::MacAddr;
+use policy_compiler::{Attachment, AttachmentKey, Change, NodeFacts, Object};
+use proptest::prelude::*;
+
+pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
+pub(crate) const TUNNEL_PORT: PortNo = PortNo(1);
+pub(crate) const VIP: &str = "10.96.0.10";
+pub(crate) const SERVICE_PORT: u16 = 80;
+pub(crate) const TARGET_PORT: u16 = 8080;
+
+/// A Pod: its place in the name space is fixed, so that the same Pod can change.
+#[derive(Clone, Debug)]
+pub(crate) struct PodSpecimen {
+    pub(crate) namespace: usize,
+    pub(crate) number: u8,
+    pub(crate) node: usize,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl PodSpecimen {
+    pub(crate) fn name(&self) -> String {
+        format!("p{}", self.number)
+    }
+
+    pub(crate) fn address(&self) -> IpAddr {
+        // One address for each place, in the Pod CIDR of its node.
+        let place = self.namespace as u8 * 16 + self.number + 2;
+        IpAddr::from([10, 10, self.node as u8 + 1, place])
+    }
+
+    pub(crate) fn port(&self) -> PortNo {
+        PortNo(10 + self.namespace as u32 * 16 + u32::from(self.number))
+    }
+
+    pub(crate) fn mac(&self) -> MacAddr {
+        let IpAddr::V4(address) = self.address() else {
+            unreachable!("addresses are IPv4")
+        };
+        MacAddr(0x0a58_0000_0000 | u64::from(address.to_bits()))
+    }
+
+    pub(crate) fn object(&self) -> Object {
+        Object::Pod(Box::new(Pod {
+            metadata: named(Some(NAMESPACES[self.namespace]), &self.name(), &self.labels),
+            spec: Some(PodSpec {
+                node_name: Some(NODES[self.node].to_owned()),
+                ..PodSpec::default()
+            }),
+            status: None,
+        }))
+    }
+
+    pub(crate) fn attachment(&self, ready: bool) -> Attachment {
+        Attachment {
+            key: self.attachment_key(),
+            pod_namespace: NAMESPACES[self.namespace].to_owned(),
+            pod_name: self.name(),
+            pod_uid: None,
+            port: self.port(),
+            address: self.address(),
+            mac: self.mac(),
+            ready,
+        }
+    }
+
+    pub(crate) fn attachment_key(&self) -> AttachmentKey {
+        AttachmentKey {
+            node: NODES[self.node].to_owned(),
+            interface: format!("cv-{}-{}", NAMESPACES[self.namespace], self.name()),
+        }
+    }
+}
+
+pub(crate) fn nodes() -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, number) in NODES.iter().zip(1u8..) {
+        changes.push(Change::Apply(Object::Node(Box::new(Node {
+            metadata: named(None, name, &BTreeMap::new()),
+            spec: Some(NodeSpec {
+                pod_cidr: Some(format!("10.10.{number}.0/24")),
+                ..NodeSpec::default()
+            }),
+            status: Some(NodeStatus {
+                addresses: Some(vec![NodeAddress {
+                    address: node_address(number as usize - 1).to_string(),
+                    type_: "InternalIP".to_owned(),
+                }]),
+                ..NodeStatus::default()
+            }),
+        }))));
+        changes.push(Change::ObserveNode {
+            node: (*name).to_owned(),
+            facts: NodeFacts {
+                tunnel_port: Some(TUNNEL_PORT),
+            },
+        });
+    }
+    changes
+}
+
+pub(crate) fn node_address(node: usize) -> IpAddr {
+    IpAddr::from([192, 0, 2, node as u8 + 1])
+}
+
+pub(crate) fn namespace(index: usize, labels: &BTreeMap<String, String>) -> Object {
+    Object::Namespace(Box::new(Namespace {
+        metadata: named(None, NAMESPACES[index], labels),
+        ..Namespace::default()
+    }))
+}
+
+/// The one Service: in namespace `x`, over TCP and UDP, to Pods with these labels.
+pub(crate) fn service(selector: &BTreeMap<String, String>) -> Object {
+    let port = |protocol: &str| ServicePort {
+        name: Some(protocol.to_lowercase()),
+        protocol: Some(protocol.to_owned()),
+        port: i32::from(SERVICE_PORT),
+        target_port: Some(IntOrString::Int(i32::from(TARGET_PORT))),
+        ..ServicePort::default()
+    };
+    Object::Service(Box::new(Service {
+        metadata: named(Some(NAMESPACES[0]), "front", &BTreeMap::new()),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some(VIP.to_owned()),
+            ports: Some(vec![port("TCP"), port("UDP")]),
+            selector: Some(selector.clone()),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }))
+}
+
+fn named(namespace: Option<&str>, name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
+    ObjectMeta {
+        namespace: namespace.map(str::to_owned),
+        name: Some(name.to_owned()),
+        labels: Some(labels.clone()),
+        ..ObjectMeta::default()
+    }
+}
+
+pub(crate) fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let app = prop::option::of(prop::sample::select(vec!["a", "b"]));
+    let tier = prop::option::of(prop::sample::select(vec!["1", "2"]));
+    // A key that identities leave out until a selector names it.
+    let job = prop::option::weighted(0.2, Just("j"));
+    (app, tier, job).prop_map(|(app, tier, job)| {
+        let pairs = [("app", app), ("tier", tier), ("job-name", job)];
+        let present = pairs
+            .into_iter()
+            .filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())));
+        present.collect()
+    })
+}
+
+pub(crate) fn pod() -> impl Strategy<Value = PodSpecimen> {
+    (0..NAMESPACES.len(), 0..3u8, 0..NODES.len(), labels()).prop_map(
+        |(namespace, number, node, labels)| PodSpecimen {
+            namespace,
+            number,
+            node,
+            labels,
+        },
+    )
+}
+
+pub(crate) fn pods() -> impl Strategy<Value = Vec<PodSpecimen>> {
+    prop::collection::vec(pod(), 2..8).prop_map(|pods| {
+        let places = pods
+            .into_iter()
+            .map(|pod| ((pod.namespace, pod.number), pod));
+        places.collect::<BTreeMap<_, _>>().into_values().collect()
+    })
+}
+
+fn selector() -> impl Strategy<Value = LabelSelector> {
+    let expression = prop_oneof![
+        Just(("app", "In", vec!["a"])),
+        Just(("app", "In", vec!["a", "b"])),
+        Just(("app", "NotIn", vec!["b"])),
+        Just(("tier", "Exists", vec![])),
+        Just(("tier", "DoesNotExist", vec![])),
+        Just(("job-name", "In", vec!["j"])),
+    ]
+    .prop_map(|(key, operator, values)| LabelSelectorRequirement {
+        key: key.to_owned(),
+        operator: operator.to_owned(),
+        values: Some(values.into_iter().map(str::to_owned).collect()),
+    });
+    prop_oneof![
+        2 => Just(LabelSelector::default()),
+        3 => labels().prop_map(|labels| LabelSelector {
+            match_labels: Some(labels),
+            match_expressions: None,
+        }),
+        2 => expression.prop_map(|expression| LabelSelector {
+            match_labels: None,
+            match_expressions: Some(vec![expression]),
+        }),
+    ]
+}
+
+fn namespace_selector() -> impl Strategy<Value = LabelSelector> {
+    let by_name = prop::sample::select(NAMESPACES.to_vec()).prop_map(|name| LabelSelector {
+        match_labels: Some(BTreeMap::from([(
+            "kubernetes.io/metadata.name".to_owned(),
+            name.to_owned(),
+        )])),
+        match_expressions: None,
+    });
+    prop_oneof![selector(), by_name]
+}
+
+fn peer() -> impl Strategy<Value = NetworkPolicyPeer> {
+    let pods = (
+        prop::option::of(namespace_selector()),
+        prop::option::of(selector()),
+    )
+        .prop_map(|(namespace_selector, pod_selector)| {
+            let empty = namespace_selector.is_none() && pod_selector.is_none();
+            NetworkPolicyPeer {
+                ip_block: None,
+                namespace_selector,
+                pod_selector: if empty {
+                    Some(LabelSelector::default())
+                } else {
+                    pod_selector
+                },
+            }
+        });
+    let blocks = prop_oneof![
+        Just(("10.10.0.0/16", vec![])),
+        Just(("10.10.1.0/24", vec!["10.10.1.2/32", "10.10.1.16/28"])),
+        Just(("0.0.0.0/0", vec!["10.10.2.0/24"])),
+        Just(("203.0.113.0/24", vec![])),
+    ];
+    let block = blocks.prop_map(|(cidr, except)| NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: cidr.to_owned(),
+            except: Some(except.into_iter().map(str::to_owned).collect()),
+        }),
+        ..NetworkPolicyPeer::default()
+    });
+    prop_oneof![5 => pods, 1 => block]
+}
+
+fn policy_port() -> impl Strategy<Value = NetworkPolicyPort> {
+    let protocol = prop::option::of(prop::sample::select(vec!["TCP", "UDP", "SCTP"]));
+    let ports = prop_oneof![
+        Just((None, None)),
+        Just((Some(i32::from(SERVICE_PORT)), None)),
+        Just((Some(i32::from(TARGET_PORT)), None)),
+        Just((Some(79), Some(8079))),
+        Just((Some(81), Some(8080))),
+    ];
+    (protocol, ports).prop_map(|(protocol, (port, end_port))| NetworkPolicyPort {
+        protocol: protocol.map(str::to_owned),
+        port: port.map(IntOrString::Int),
+        end_port,
+    })
+}
+
+fn rule() -> impl Strategy<
+    Value = (
+        Option<Vec<NetworkPolicyPeer>>,
+        Option<Vec<NetworkPolicyPort>>,
+    ),
+> {
+    (
+        prop::option::of(prop::collection::vec(peer(), 0..3)),
+        prop::option::of(prop::collection::vec(policy_port(), 0..3)),
+    )
+}
+
+pub(crate) fn policy() -> impl Strategy<Value = NetworkPolicy> {
+    let types = prop_oneof![
+        Just(None),
+        Just(Some(vec!["Ingress"])),
+        Just(Some(vec!["Egress"])),
+        Just(Some(vec!["Ingress", "Egress"])),
+    ];
+    let rules = || prop::option::of(prop::collection::vec(rule(), 0..3));
+    (
+        0..NAMESPACES.len(),
+        0..2u8,
+        selector(),
+        types,
+        rules(),
+        rules(),
+    )
+        .prop_map(|(namespace, number, pods, types, ingress, egress)| {
+            let ingress_rule = |(from, ports)| NetworkPolicyIngressRule { from, ports };
+            let egress_rule = |(to, ports)| NetworkPolicyEgressRule { to, ports };
+            NetworkPolicy {
+                metadata: named(
+                    Some(NAMESPACES[namespace]),
+                    &format!("policy-{number}"),
+                    &BTreeMap::new(),
+                ),
+                spec: Some(NetworkPolicySpec {
+                    pod_selector: Some(pods),
+                    policy_types: types.map(|t| t.into_iter().map(str::to_owned).collect()),
+                    ingress: ingress.map(|rules| rules.into_iter().map(ingress_rule).collect()),
+                    egress: egress.map(|rules| rules.into_iter().map(egress_rule).collect()),
+                }),
+            }
+        })
+}
+
+pub(crate) fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
+    prop::collection::vec(policy(), 0..4).prop_map(|policies| {
+        let named = policies.into_iter().map(|policy| {
+            let ObjectMeta {
+                namespace, name, ..
+            } = policy.metadata.clone();
+            ((namespace, name), policy)
+        });
+        named.collect::<BTreeMap<_, _>>().into_values().collect()
+    })
+}
