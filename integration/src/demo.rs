@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Pod, PodId, Prober, Testbed};
+use crate::{Cluster, Pod, PodId, Prober, Testbed};
 
 mod edit;
 mod interrupt;
 mod matrix;
 pub mod objects;
 mod pods;
-mod programs;
 mod prompt;
 pub mod reading;
 mod report;
@@ -44,12 +43,11 @@ pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo")
 }
 
-/// A running demo: the bed, its Pods, and the manifests the controller reads.
+/// A running demo: the cluster and its Pods.
 struct World {
-    bed: Arc<Testbed>,
+    cluster: Cluster,
     prober: Prober,
     pods: BTreeMap<PodId, Pod>,
-    manifests: PathBuf,
 }
 
 impl World {
@@ -60,10 +58,14 @@ impl World {
             .collect()
     }
 
-    /// Reads the manifests as they are now and probes every pair.
+    /// Reads the manifests as they are now.
+    fn objects(&self) -> Result<Objects> {
+        Objects::read(self.cluster.manifests())
+    }
+
+    /// Probes every pair, and compares with the manifests as they are now.
     fn probe_matrix(&self) -> Result<Vec<Answer>> {
-        let objects = Objects::read(&self.manifests)?;
-        let questions = matrix::questions(&objects, &self.addresses());
+        let questions = matrix::questions(&self.objects()?, &self.addresses());
         matrix::ask(self, questions)
     }
 }
@@ -104,9 +106,10 @@ fn tell(
     objects: &Objects,
 ) -> Result<Report> {
     check_nodes(bed, objects)?;
-    let manifests = copy_manifests(&options.manifests, bed.dir())?;
+    let cluster = Cluster::prepare(bed)?;
+    copy_manifests(&options.manifests, &cluster)?;
     progress.say("starting the controller and one agent per node");
-    programs::start(bed, &manifests)?;
+    cluster.start_all()?;
 
     progress.say(&format!(
         "adding {} Pods through CNI, in parallel",
@@ -115,10 +118,9 @@ fn tell(
     let prober = Prober::new()?;
     let (pods, first) = pods::add_all(bed, &prober, objects)?;
     let world = World {
-        bed: Arc::clone(bed),
+        cluster,
         prober,
         pods,
-        manifests,
     };
     let mut report = Report::new(bed, &world.pods);
     let slowest = world
@@ -177,15 +179,17 @@ fn check_nodes(bed: &Testbed, objects: &Objects) -> Result<()> {
 }
 
 /// The controller reads a copy, so that edits during the demo leave the examples alone.
-fn copy_manifests(from: &Path, run_dir: &Path) -> Result<PathBuf> {
-    let to = run_dir.join("manifests");
-    std::fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-    for file in objects::manifests(from)? {
-        let name = file.file_name().context("a manifest without a name")?;
-        std::fs::copy(&file, to.join(name))
-            .with_context(|| format!("cannot copy {}", file.display()))?;
+fn copy_manifests(from: &Path, cluster: &Cluster) -> Result<()> {
+    for path in objects::manifests(from)? {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a manifest's name")?;
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        cluster.put_manifest(name, &text)?;
     }
-    Ok(to)
+    Ok(())
 }
 
 /// Milliseconds with one decimal place.

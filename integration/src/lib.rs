@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod netns;
@@ -23,6 +24,7 @@ pub mod stream;
 pub mod testbed;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use netns::Netns;
 pub use ovs::Ovs;
 pub use pod::{Pod, PodId};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -83,27 +83,18 @@ impl Sandbox {
     /// Calls the CNI plugin inside `node` with `verb` (`ADD`, `DEL`, `CHECK`) and the network
     /// configuration `config`, and answers whatever it said.
     pub fn call(&self, node: &Node, verb: &str, config: &Value) -> Result<Output> {
-        let plugin = command::culvert_binary("culvert-cni")?;
-        let folder = plugin
-            .parent()
-            .context("the plugin has no folder")?
-            .to_owned();
-        let mut call = command::bounded(&plugin, CNI_LIMIT);
-        call.env("CNI_COMMAND", verb)
+        let args = format!(
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={};\
+             K8S_POD_INFRA_CONTAINER_ID={}",
+            self.id.namespace, self.id.name, self.uid, self.container_id
+        );
+        let mut plugin = plugin(verb)?;
+        plugin
             .env("CNI_CONTAINERID", &self.container_id)
             .env("CNI_NETNS", self.netns.path())
             .env("CNI_IFNAME", "eth0")
-            .env(
-                "CNI_ARGS",
-                format!(
-                    "IgnoreUnknown=1;K8S_POD_NAMESPACE={};K8S_POD_NAME={};K8S_POD_UID={};\
-                     K8S_POD_INFRA_CONTAINER_ID={}",
-                    self.id.namespace, self.id.name, self.uid, self.container_id
-                ),
-            )
-            .env("CNI_PATH", folder);
-        let config = serde_json::to_vec(config)?;
-        node.netns().enter(|| command::feed(call, &config))?
+            .env("CNI_ARGS", args);
+        feed_config(plugin, node, config)
     }
 
     /// ADD: wires the Pod and answers it with the address the plugin gave.
@@ -171,6 +162,17 @@ impl Pod {
     }
 }
 
+/// STATUS: fails, saying why, while the node could not take a Pod.
+pub fn status(node: &Node) -> Result<()> {
+    let output = feed_config(plugin("STATUS")?, node, &config(node))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    answer(&output)
+        .map(drop)
+        .with_context(|| format!("CNI STATUS of {}", node.name()))
+}
+
 /// The network configuration of a node's runtime.
 pub fn config(node: &Node) -> Value {
     json!({
@@ -180,6 +182,19 @@ pub fn config(node: &Node) -> Value {
         "ovsdb": node.db(),
         "bridge": "br-int",
     })
+}
+
+fn plugin(verb: &str) -> Result<Command> {
+    let path = command::culvert_binary("culvert-cni")?;
+    let folder = path.parent().context("the plugin has no folder")?;
+    let mut plugin = command::bounded(&path, CNI_LIMIT);
+    plugin.env("CNI_COMMAND", verb).env("CNI_PATH", folder);
+    Ok(plugin)
+}
+
+fn feed_config(plugin: Command, node: &Node, config: &Value) -> Result<Output> {
+    let config = serde_json::to_vec(config)?;
+    node.netns().enter(|| command::feed(plugin, &config))?
 }
 
 /// The CNI result, or the CNI error as an error.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::matrix::{self, Question, Target};
-use super::objects::{self, Objects};
+use super::objects;
 use super::report::Edited;
 use super::{World, millis};
 use crate::stream::Stream;
@@ -54,8 +54,10 @@ pub(super) fn apply(world: &World, edit: &Edit) -> Result<Edited> {
     let before = questions_now(world)?;
     let streams = open_streams(world, before.values())?;
 
+    let text = std::fs::read_to_string(&edit.source)
+        .with_context(|| format!("cannot read {}", edit.source.display()))?;
     let start = Instant::now();
-    replace(&edit.source, &world.manifests.join(edit.name()))?;
+    world.cluster.put_manifest(&edit.name(), &text)?;
     let after = questions_now(world)?;
     let changed: Vec<_> = after
         .iter()
@@ -130,8 +132,7 @@ fn key(question: &Question) -> Key {
 }
 
 fn questions_now(world: &World) -> Result<BTreeMap<Key, Question>> {
-    let objects = Objects::read(&world.manifests)?;
-    let questions = matrix::questions(&objects, &world.addresses());
+    let questions = matrix::questions(&world.objects()?, &world.addresses());
     Ok(questions
         .into_iter()
         .map(|question| (key(&question), question))
@@ -162,13 +163,4 @@ fn words(question: &Question) -> String {
         "the established connection {} -> {}",
         question.from, question.to
     )
-}
-
-/// Writes the new text beside the manifest and renames it, as editors and kubelet do: a reader sees
-/// the old text or the new one.
-fn replace(source: &Path, target: &Path) -> Result<()> {
-    let temporary = target.with_extension("new");
-    std::fs::copy(source, &temporary)
-        .and_then(|_| std::fs::rename(&temporary, target))
-        .with_context(|| format!("cannot replace {}", target.display()))
 }

@@ -114,11 +114,14 @@ fn first_questions(objects: &Objects, pods: &BTreeMap<PodId, Pod>, new: &PodId) 
 /// Removes all Pods through CNI and checks that no node keeps an Interface of theirs.
 pub(super) fn remove_all(world: World) -> Result<()> {
     let World {
-        bed, prober, pods, ..
+        cluster,
+        prober,
+        pods,
     } = world;
+    let bed = cluster.bed();
     drop(prober);
     for (id, pod) in pods {
-        let node = node_of(&bed, &pod.node)?;
+        let node = node_of(bed, &pod.node)?;
         pod.remove(node)
             .with_context(|| format!("cannot remove {id}"))?;
     }

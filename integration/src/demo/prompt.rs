@@ -5,10 +5,9 @@ use std::io::{BufRead as _, Write as _};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::World;
 use super::matrix::{self, Style, Target};
-use super::objects::Objects;
 use super::report::Progress;
-use super::{World, programs};
 use crate::{PodId, Probe, Protocol, command};
 
 const HELP: &str = "commands: matrix | probe FROM TO [tcp/8080] | help | quit
@@ -55,7 +54,7 @@ fn probe(world: &World, words: &[&str]) -> Result<String> {
         .pods
         .get(&from)
         .with_context(|| format!("there is no Pod {from}"))?;
-    let objects = Objects::read(&world.manifests)?;
+    let objects = world.objects()?;
     let (address, default) = match &to {
         Target::Pod(id) => {
             let pod = world
@@ -101,13 +100,14 @@ fn parse_port(text: &str) -> Result<(Protocol, u16)> {
 
 /// Lines to copy into another terminal.
 fn hints(world: &World) -> Result<String> {
-    let node = world.bed.node(1)?;
-    let api = programs::api_socket(&world.bed);
+    let node = world.cluster.bed().node(1)?;
+    let api = world.cluster.api_socket();
     let culvert = command::culvert_binary("culvert")
         .map_or_else(|_| "culvert".to_owned(), |path| path.display().to_string());
-    let (api, manifests) = (api.display(), world.manifests.display());
+    let (api, manifests) = (api.display(), world.cluster.manifests().display());
     let mut text = format!(
         "Try in another terminal (as root):
+  {culvert} --api unix:{api} status
   {culvert} --api unix:{api} flows --pod shop/web
   ip netns exec {} ovs-ofctl --names -O OpenFlow15 dump-flows {}
   sed -i 's/app: web/app: db/' {manifests}/policy-shop-api.yaml

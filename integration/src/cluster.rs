@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The product on a bed: one controller reading manifests, and an agent on every node.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::testbed::CTL_ADDRESS;
+use crate::{Node, Testbed, command, pod, wait};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const OPENFLOW_PORT: u16 = 6653;
+const OVSDB_PORT: u16 = 6640;
+const CONTROLLER: &str = "controller";
+
+/// A controller and its nodes. The manifests are files that may be edited at any time.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    bed: Arc<Testbed>,
+    manifests: PathBuf,
+    secret: PathBuf,
+}
+
+impl Cluster {
+    /// Prepares a bed for the product: an empty directory of manifests, and a secret.
+    pub fn prepare(bed: &Arc<Testbed>) -> Result<Self> {
+        let manifests = bed.dir().join("manifests");
+        std::fs::create_dir_all(&manifests)
+            .with_context(|| format!("cannot create {}", manifests.display()))?;
+        let secret = cluster_secret(bed.dir())?;
+        Ok(Self {
+            bed: Arc::clone(bed),
+            manifests,
+            secret,
+        })
+    }
+
+    /// The bed below.
+    pub fn bed(&self) -> &Arc<Testbed> {
+        &self.bed
+    }
+
+    /// The directory of manifests that the controller follows.
+    pub fn manifests(&self) -> &Path {
+        &self.manifests
+    }
+
+    /// The socket of the controller's REST API.
+    pub fn api_socket(&self) -> PathBuf {
+        self.bed.dir().join("api.sock")
+    }
+
+    /// Puts a manifest in place, new or instead of the one of that name, in one step: a reader sees
+    /// the old text or the new one.
+    pub fn put_manifest(&self, name: &str, text: &str) -> Result<()> {
+        let target = self.manifests.join(name);
+        let temporary = target.with_extension("new");
+        std::fs::write(&temporary, text)
+            .and_then(|()| std::fs::rename(&temporary, &target))
+            .with_context(|| format!("cannot write {}", target.display()))
+    }
+
+    /// Takes a manifest away.
+    pub fn remove_manifest(&self, name: &str) -> Result<()> {
+        let path = self.manifests.join(name);
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    /// Starts the controller and all agents; answers when every node could take a Pod.
+    pub fn start_all(&self) -> Result<()> {
+        self.start_controller()?;
+        for node in self.bed.nodes() {
+            self.start_agent(node)?;
+        }
+        self.wait_for_nodes()
+    }
+
+    /// Starts `culvert-controller` on the management network; answers when its API does.
+    pub fn start_controller(&self) -> Result<()> {
+        let socket = self.api_socket();
+        let mut controller = Command::new(command::culvert_binary("culvert-controller")?);
+        controller
+            .arg("--source")
+            .arg(format!("dir:{}", self.manifests.display()))
+            .arg("--openflow-listen")
+            .arg(format!("{CTL_ADDRESS}:{OPENFLOW_PORT}"))
+            .arg("--ovsdb-listen")
+            .arg(format!("{CTL_ADDRESS}:{OVSDB_PORT}"))
+            .arg("--api")
+            .arg(format!("unix:{}", socket.display()))
+            .args(["--api", "tcp:127.0.0.1:8080"])
+            .arg("--cluster-secret-file")
+            .arg(&self.secret);
+        self.bed.start(self.bed.ctl(), CONTROLLER, &controller)?;
+        self.wait_while_alive("the controller's API", || {
+            Ok(UnixStream::connect(&socket).is_ok())
+        })
+    }
+
+    /// Kills the controller as a crash would.
+    pub fn kill_controller(&self) -> Result<()> {
+        self.bed.kill(CONTROLLER)
+    }
+
+    /// Starts `culvert-agent` on a node.
+    pub fn start_agent(&self, node: &Node) -> Result<()> {
+        let mut agent = Command::new(command::culvert_binary("culvert-agent")?);
+        agent
+            .args(["--node-name", &node.name()])
+            .args(["--ovsdb", &node.db()])
+            .args(["--encap-ip", &node.underlay().to_string()])
+            .arg("--controller")
+            .arg(format!("tcp:{CTL_ADDRESS}:{OPENFLOW_PORT}"))
+            .arg("--manager")
+            .arg(format!("tcp:{CTL_ADDRESS}:{OVSDB_PORT}"))
+            .args(["--datapath", "netdev", "--bridge", "br-int"]);
+        self.bed.start(node.netns(), &agent_label(node), &agent)
+    }
+
+    /// Kills a node's agent as a crash would.
+    pub fn kill_agent(&self, node: &Node) -> Result<()> {
+        self.bed.kill(&agent_label(node))
+    }
+
+    /// Waits until every node says, by CNI STATUS, that it could take a Pod.
+    pub fn wait_for_nodes(&self) -> Result<()> {
+        for node in self.bed.nodes() {
+            let what = format!("{} to be ready for Pods (CNI STATUS)", node.name());
+            self.wait_while_alive(&what, || pod::status(node).map(|()| true))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the operator's tool against this controller and answers what it prints.
+    pub fn culvert(&self, words: &[&str]) -> Result<String> {
+        let tool = command::culvert_binary("culvert")?;
+        let api = format!("unix:{}", self.api_socket().display());
+        let tool = tool.to_str().context("the path of culvert is not UTF-8")?;
+        command::run(tool, &[&["--api", &api], words].concat())
+    }
+
+    /// Waits for `condition`, or until one of the bed's processes has ended, which is an error.
+    fn wait_while_alive(
+        &self,
+        what: &str,
+        mut condition: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
+        let bed = &self.bed;
+        wait::until_true(what, START_LIMIT, || {
+            Ok(bed.check_processes().is_err() || condition()?)
+        })?;
+        bed.check_processes()
+            .with_context(|| format!("waiting for {what}"))
+    }
+}
+
+fn agent_label(node: &Node) -> String {
+    format!("agent-{}", node.name())
+}
+
+/// A fresh secret of 32 bytes, in hexadecimal, that only root can read.
+fn cluster_secret(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("cluster-secret");
+    let mut bytes = [0_u8; 32];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{text}"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
