@@ -138,7 +138,9 @@ impl Testbed {
         );
         preflight::check()?;
         let lease = Lease::take(name)?;
-        registry::sweep_abandoned()?;
+        if let Err(error) = registry::sweep_abandoned() {
+            eprintln!("what another, abandoned bed left could not be removed: {error:#}");
+        }
         let dir = registry::run_dir(name);
         std::fs::create_dir_all(dir.join("pids"))
             .with_context(|| format!("cannot create {}", dir.display()))?;
