@@ -185,7 +185,7 @@ impl Plan {
         self.phase == Phase::Done
     }
 
-    /// Takes the next operations: as many as make about `budget` messages, fewer only at the end.
+    /// Takes the next operations: as many as fit in `budget` messages.
     pub(crate) fn take(&mut self, budget: usize) -> Vec<Op> {
         let mut batch = Batch {
             ops: Vec::new(),
@@ -234,7 +234,7 @@ impl Plan {
                         }
                         Change::Kept(..) | Change::Removed(..) => continue,
                     };
-                    if !batch.push(set(group), group.messages().len()) {
+                    if !batch.push(set(group), cost(group)) {
                         return false;
                     }
                     self.group_cursor = Some(id);
@@ -248,7 +248,7 @@ impl Plan {
                     let Some(group) = target.get(id) else {
                         continue;
                     };
-                    if !batch.push(set(group), group.messages().len()) {
+                    if !batch.push(set(group), cost(group)) {
                         return false;
                     }
                     self.group_cursor = Some(id);
@@ -376,6 +376,13 @@ impl Plan {
     }
 }
 
+/// What a group takes of a bundle's room: its messages, and one more for every 1,024 bytes, since
+/// a message with many buckets keeps a switch busy for longer than a flow does.
+fn cost(group: &EncodedGroup) -> usize {
+    let messages = group.messages().iter();
+    messages.map(|message| 1 + message.len() / 1_024).sum()
+}
+
 /// Operations for one bundle.
 struct Batch {
     ops: Vec<Op>,
@@ -385,11 +392,11 @@ struct Batch {
 
 impl Batch {
     /// Takes `op` unless it does not fit; a batch always takes its first operation.
-    fn push(&mut self, op: Op, messages: usize) -> bool {
-        if self.used > 0 && self.used + messages > self.budget {
+    fn push(&mut self, op: Op, cost: usize) -> bool {
+        if self.used > 0 && self.used + cost > self.budget {
             return false;
         }
-        self.used += messages;
+        self.used += cost;
         self.ops.push(op);
         true
     }

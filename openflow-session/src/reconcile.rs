@@ -148,9 +148,10 @@ impl Dump {
                 // The wanted flow's ADD would not replace this one.
                 self.findings.impostors.push(Arc::new(flow));
             }
-        } else if self.markers.take(&flow, config) {
         } else if config.is_marker_kind(cookie) {
-            self.findings.impostors.push(Arc::new(flow));
+            if !self.markers.take(&flow, config) {
+                self.findings.impostors.push(Arc::new(flow));
+            }
         } else if flow.table == config.entry_table {
             self.findings.stale.push(cookie);
         } else {

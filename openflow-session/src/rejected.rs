@@ -46,8 +46,9 @@ impl Rejected {
     /// A group that was refused and that `flow` sends packets to. The switch would refuse such a
     /// flow too, and with it the bundle.
     pub(crate) fn group_of(&self, flow: &EncodedFlow) -> Option<GroupId> {
-        let last = self.entries.last_key_value()?;
-        if !matches!(last.0, EntryId::Group(_)) {
+        // Groups sort after flows: usually there is none, and the flow need not be looked at.
+        let (last, _) = self.entries.last_key_value()?;
+        if matches!(last, EntryId::Flow(_)) {
             return None;
         }
         let instructions = flow.flow().instructions.iter();

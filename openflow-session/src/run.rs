@@ -156,19 +156,22 @@ impl Run {
                 return Ok(Some((ops, false)));
             }
         }
-        if matches!(self.last, Last::Ahead) {
+        while matches!(self.last, Last::Ahead) {
             // Two messages are kept free for the markers.
             let ops = self.plan.take(around.config.bundle_size() - 2);
             self.count(&ops);
-            if !self.plan.is_done() {
-                let mut ops = screen(ops, around)?;
-                if !self.markers_dropped {
-                    self.markers_dropped = true;
-                    ops.splice(0..0, around.ledger.drop_markers());
-                }
+            if self.plan.is_done() {
+                self.last = Last::Held(ops);
+                break;
+            }
+            let mut ops = screen(ops, around)?;
+            if !self.markers_dropped {
+                self.markers_dropped = true;
+                ops.splice(0..0, around.ledger.drop_markers());
+            }
+            if !ops.is_empty() {
                 return Ok(Some((ops, false)));
             }
-            self.last = Last::Held(ops);
         }
         if busy {
             return Ok(None);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use openflow_codec::message::error::{ErrorCode, ErrorMessage};
 use openflow_codec::message::hello::Hello;
+use openflow_codec::message::message_type;
 use openflow_codec::message::multipart::{MultipartReply, ReplyBody};
 use openflow_codec::message::port::{PortReason, PortStatus};
 use openflow_codec::message::role::Role as WireRole;
@@ -28,6 +29,9 @@ use crate::run::{Run, Surroundings};
 /// `OFPET_HELLO_FAILED`, in type and code `OFPHFC_INCOMPATIBLE`.
 const HELLO_FAILED: u16 = 0;
 const INCOMPATIBLE: u16 = 0;
+
+/// The messages a conversation may begin with.
+const GREETINGS: [u8; 2] = [message_type::HELLO, message_type::ERROR];
 
 /// One connection to a switch.
 ///
@@ -154,6 +158,14 @@ impl Session {
             return;
         }
         self.liveness.heard(now);
+        // Another protocol's length field could keep us waiting for the rest of a message.
+        if self.handshake.awaits_hello()
+            && self.framer.buffered() == 0
+            && bytes.get(1).is_some_and(|kind| !GREETINGS.contains(kind))
+        {
+            let what = "it does not begin with HELLO".to_owned();
+            return self.end(CloseReason::Malformed(what));
+        }
         self.framer.push(bytes);
         loop {
             match self.framer.next() {
@@ -337,7 +349,7 @@ impl Session {
                 offered: String::from_utf8_lossy(&error.data).into_owned(),
             }),
             _ => Err(CloseReason::Malformed(
-                "a message came before HELLO".to_owned(),
+                "it does not begin with HELLO".to_owned(),
             )),
         }
     }

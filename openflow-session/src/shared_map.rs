@@ -144,6 +144,12 @@ impl<K: Copy + Ord, V: Clone> SharedMap<K, V> {
     /// What must happen to `self` to become `target`, in ascending order of keys, beginning after
     /// `after`. Shared chunks cost one comparison each.
     pub fn diff<'a>(&'a self, target: &'a Self, after: Option<K>) -> Diff<'a, K, V> {
+        if Arc::ptr_eq(&self.chunks, &target.chunks) {
+            return Diff {
+                old: Cursor::end(),
+                new: Cursor::end(),
+            };
+        }
         Diff {
             old: Cursor::after(self, after),
             new: Cursor::after(target, after),
@@ -248,6 +254,11 @@ impl<'a, K: Copy + Ord, V: Clone> Cursor<'a, K, V> {
 }
 
 impl<'a, K, V> Cursor<'a, K, V> {
+    fn end() -> Self {
+        let chunks = &[];
+        Self { chunks, entry: 0 }
+    }
+
     fn chunk(&self) -> Option<&'a Chunk<K, V>> {
         self.chunks.first()
     }
