@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler against its oracles: compile from scratch, and a naive reading of the API.
 
+#[path = "compiler/document.rs"]
+mod document;
 #[path = "compiler/incremental.rs"]
 mod incremental;
 #[path = "compiler/packets.rs"]

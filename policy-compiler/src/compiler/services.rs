@@ -9,7 +9,9 @@ use openflow_codec::GroupId;
 use super::owners::Owner;
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
-use crate::model::{Endpoint, EndpointSlice, Kind, ObjectKey, Service, ServicePort, TargetPort};
+use crate::model::{
+    Endpoint, EndpointSlice, Kind, ObjectKey, Protocol, Service, ServicePort, TargetPort,
+};
 use crate::stage;
 
 /// All Services and slices.
@@ -23,10 +25,15 @@ pub(super) struct Services {
     groups: BTreeMap<GroupId, GroupOwner>,
     /// Groups of a Service.
     groups_of: BTreeMap<ObjectKey, BTreeSet<GroupId>>,
+    /// Who claims which cluster address and port; the first by name has it.
+    claims: BTreeMap<Frontend, BTreeSet<ObjectKey>>,
 }
 
-/// What a group is for: Service and port name.
-type GroupOwner = (ObjectKey, String);
+/// A cluster address, protocol and port.
+type Frontend = (IpAddr, Protocol, u16);
+
+/// What a group is for: Service, protocol and port.
+type GroupOwner = (ObjectKey, Protocol, u16);
 
 impl Services {
     pub(super) fn set(&mut self, key: ObjectKey, service: Option<Service>, dirty: &mut Dirty) {
@@ -34,9 +41,29 @@ impl Services {
             Some(service) => self.services.insert(key.clone(), service.clone()),
             None => self.services.remove(&key),
         };
-        if old != service {
-            dirty.services.insert(key);
+        if old == service {
+            return;
         }
+        for frontend in old.iter().flat_map(frontends) {
+            let Some(claims) = self.claims.get_mut(&frontend) else {
+                continue;
+            };
+            claims.remove(&key);
+            dirty.services.extend(claims.iter().cloned());
+            if claims.is_empty() {
+                self.claims.remove(&frontend);
+            }
+        }
+        for frontend in service.iter().flat_map(frontends) {
+            let claims = self.claims.entry(frontend).or_default();
+            claims.insert(key.clone());
+            dirty.services.extend(claims.iter().cloned());
+        }
+        dirty.services.insert(key);
+    }
+
+    fn has(&self, service: &ObjectKey, frontend: &Frontend) -> bool {
+        self.claims.get(frontend).and_then(BTreeSet::first) == Some(service)
     }
 
     pub(super) fn set_slice(
@@ -89,8 +116,8 @@ impl Services {
     /// The number of a group: a hash of what it is for, so that every replica has the same; the next
     /// free number when two meet.
     fn group_id(&mut self, owner: &GroupOwner) -> GroupId {
-        let (service, port) = owner;
-        let hash = blake3::hash(format!("{service}\0{port}").as_bytes());
+        let (service, protocol, port) = owner;
+        let hash = blake3::hash(format!("{service} {protocol}/{port}").as_bytes());
         let first = hash
             .as_bytes()
             .first_chunk::<4>()
@@ -107,6 +134,16 @@ impl Services {
         self.groups.insert(GroupId(number), owner.clone());
         GroupId(number)
     }
+}
+
+fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
+    let addresses = service.cluster_ips.iter();
+    addresses.flat_map(|address| {
+        service
+            .ports
+            .iter()
+            .map(|port| (*address, port.protocol, port.port))
+    })
 }
 
 /// Group numbers are of 31 bits: none is one of OpenFlow's reserved numbers.
@@ -140,7 +177,9 @@ impl Compiler {
                 continue;
             };
             let endpoints = self.endpoints(key, service, port);
-            let id = self.services.group_id(&(key.clone(), port.name.clone()));
+            let id = self
+                .services
+                .group_id(&(key.clone(), port.protocol, port.port));
             let group = stage::service::group(id, &endpoints);
             let group_id = group.as_ref().map(|group| group.id);
             if let Some(group) = group {
@@ -148,9 +187,11 @@ impl Compiler {
                 groups.insert(id);
             }
             for address in &service.cluster_ips {
-                if let IpAddr::V4(address) = address {
-                    let (protocol, port) = (port.protocol, port.port);
-                    wanted.push(stage::service::frontend(*address, protocol, port, group_id));
+                let (protocol, port) = (port.protocol, port.port);
+                if let IpAddr::V4(v4) = address
+                    && self.services.has(key, &(*address, protocol, port))
+                {
+                    wanted.push(stage::service::frontend(*v4, protocol, port, group_id));
                 }
             }
         }

@@ -21,8 +21,8 @@ enum Step {
     DeletePolicy(usize, u8),
     ApplyNamespace(usize, BTreeMap<String, String>),
     DeleteNamespace(usize),
-    ApplyService(BTreeMap<String, String>),
-    DeleteService,
+    ApplyService(&'static str, BTreeMap<String, String>),
+    DeleteService(&'static str),
     ReapplyNodes,
     DeleteNode(usize),
 }
@@ -38,11 +38,16 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3usize, 0..2u8).prop_map(|(namespace, n)| Step::DeletePolicy(namespace, n)),
         2 => (0..3usize, world::labels()).prop_map(|(n, labels)| Step::ApplyNamespace(n, labels)),
         1 => (0..3usize).prop_map(Step::DeleteNamespace),
-        1 => world::labels().prop_map(Step::ApplyService),
-        1 => Just(Step::DeleteService),
+        2 => (service_name(), world::labels()).prop_map(|(name, l)| Step::ApplyService(name, l)),
+        1 => service_name().prop_map(Step::DeleteService),
         1 => Just(Step::ReapplyNodes),
         1 => (0..2usize).prop_map(Step::DeleteNode),
     ]
+}
+
+/// Two Services claim one address.
+fn service_name() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("front"), Just("rival")]
 }
 
 fn changes(step: &Step) -> Vec<Change> {
@@ -63,8 +68,8 @@ fn changes(step: &Step) -> Vec<Change> {
         Step::DeleteNamespace(n) => {
             Change::Delete(ObjectKey::new(Kind::Namespace, "", world::NAMESPACES[*n]))
         }
-        Step::ApplyService(selector) => Change::Apply(world::service(selector)),
-        Step::DeleteService => Change::Delete(key(Kind::Service, 0, "front".to_owned())),
+        Step::ApplyService(name, selector) => Change::Apply(world::service(name, selector)),
+        Step::DeleteService(name) => Change::Delete(key(Kind::Service, 0, (*name).to_owned())),
         Step::ReapplyNodes => return world::nodes(),
         Step::DeleteNode(n) => Change::Delete(ObjectKey::new(Kind::Node, "", world::NODES[*n])),
     };
@@ -176,7 +181,7 @@ fn last_words(steps: &[Step]) -> Vec<Change> {
                 format!("policy {} policy-{name}", world::NAMESPACES[*n])
             }
             Step::ApplyNamespace(n, _) | Step::DeleteNamespace(n) => format!("namespace {n}"),
-            Step::ApplyService(_) | Step::DeleteService => "service".to_owned(),
+            Step::ApplyService(name, _) | Step::DeleteService(name) => format!("service {name}"),
             Step::ReapplyNodes => {
                 last.extend(node_slots());
                 continue;
@@ -249,6 +254,12 @@ proptest! {
         for (node, fed) in nodes {
             let fed: BTreeSet<Flow> = fed.flows.into_values().collect();
             prop_assert_eq!(&fed, &expected.0[&node]);
+        }
+
+        // No flow hides another.
+        for flows in expected.0.values() {
+            let keys: BTreeSet<_> = flows.iter().map(|f| (f.table, f.priority, &f.flow_match)).collect();
+            prop_assert_eq!(keys.len(), flows.len(), "two flows of one match");
         }
 
         // A fresh compiler agrees, in either order.

@@ -87,7 +87,7 @@ proptest! {
         let policies = policies.into_iter();
         let policies = policies.map(|p| Change::Apply(Object::NetworkPolicy(Box::new(p))));
         compiler.apply(objects.chain(plugged).chain(policies));
-        compiler.apply([Change::Apply(world::service(&labels))]);
+        compiler.apply([Change::Apply(world::service("front", &labels))]);
         let own = world::NODES.iter().flat_map(|node| compiler.node_flows(node).unwrap());
         for flow in compiler.cluster_flows().chain(own) {
             check(flow);

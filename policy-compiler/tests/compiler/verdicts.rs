@@ -55,7 +55,7 @@ impl Cluster {
             changes.push(Change::Attach(pod.attachment(true)));
         }
         changes.extend(self.policy_changes());
-        changes.push(Change::Apply(world::service(&self.service)));
+        changes.push(Change::Apply(world::service("front", &self.service)));
         let output = compiler.apply(changes);
         assert!(output.rejected.is_empty(), "{:?}", output.rejected);
         compiler

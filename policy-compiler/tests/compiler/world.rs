@@ -129,8 +129,8 @@ pub(crate) fn namespace(index: usize, labels: &BTreeMap<String, String>) -> Obje
     }))
 }
 
-/// The one Service: in namespace `x`, over TCP and UDP, to Pods with these labels.
-pub(crate) fn service(selector: &BTreeMap<String, String>) -> Object {
+/// A Service in namespace `x`, always with the same address, to Pods with these labels.
+pub(crate) fn service(name: &str, selector: &BTreeMap<String, String>) -> Object {
     let port = |protocol: &str| ServicePort {
         name: Some(protocol.to_lowercase()),
         protocol: Some(protocol.to_owned()),
@@ -139,7 +139,7 @@ pub(crate) fn service(selector: &BTreeMap<String, String>) -> Object {
         ..ServicePort::default()
     };
     Object::Service(Box::new(Service {
-        metadata: named(Some(NAMESPACES[0]), "front", &BTreeMap::new()),
+        metadata: named(Some(NAMESPACES[0]), name, &BTreeMap::new()),
         spec: Some(ServiceSpec {
             cluster_ip: Some(VIP.to_owned()),
             ports: Some(vec![port("TCP"), port("UDP")]),
