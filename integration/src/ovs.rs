@@ -123,10 +123,9 @@ impl Ovs {
 
     /// Runs `ovs-appctl WORDS` against `ovs-vswitchd`.
     pub fn appctl(&self, words: &str) -> Result<String> {
-        let control = self.dir.join("ovs-vswitchd.ctl");
+        let rundir = format!("OVS_RUNDIR={}", self.dir.display());
         command::run_line(&format!(
-            "ovs-appctl --timeout=15 -t {} {words}",
-            control.display()
+            "env {rundir} ovs-appctl --timeout=15 -t ovs-vswitchd {words}"
         ))
     }
 
@@ -210,16 +209,8 @@ impl Ovs {
         for key in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"] {
             command.env(key, &self.dir);
         }
-        command
-            .current_dir(&self.dir)
-            .arg(format!(
-                "--unixctl={}",
-                self.dir.join(format!("{name}.ctl")).display()
-            ))
-            .arg(format!(
-                "--pidfile={}",
-                self.dir.join(format!("{name}.pid")).display()
-            ));
+        // The pidfile and the control socket get the names that OVS's own tools look for.
+        command.current_dir(&self.dir).arg("--pidfile");
         command
     }
 }
