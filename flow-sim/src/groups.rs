@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use openflow_codec::{Bucket, Group, GroupId};
+use openflow_codec::{Action, Bucket, Flow, Group, GroupId, Instruction};
 
 use crate::conntrack::Tuple;
 use crate::hash::Fnv;
@@ -42,6 +42,14 @@ impl Groups {
     /// Removes a group.
     pub fn remove(&mut self, id: GroupId) -> Option<Arc<Group>> {
         self.groups.remove(&id)
+    }
+
+    /// Puts back a group, or takes one away again.
+    pub(crate) fn restore(&mut self, id: GroupId, old: Option<Arc<Group>>) {
+        match old {
+            Some(group) => self.groups.insert(id, group),
+            None => self.groups.remove(&id),
+        };
     }
 
     /// The group of this number.
@@ -100,6 +108,23 @@ impl fmt::Debug for Selection {
             Self::With(_) => f.debug_tuple("With").finish_non_exhaustive(),
         }
     }
+}
+
+/// The groups that a flow sends packets to.
+pub(crate) fn flow_groups(flow: &Flow) -> impl Iterator<Item = GroupId> {
+    let lists = flow
+        .instructions
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
+                Some(actions)
+            }
+            _ => None,
+        });
+    lists.flatten().filter_map(|action| match action {
+        Action::Group(id) => Some(*id),
+        _ => None,
+    })
 }
 
 fn hash(seed: u64, packet: &Packet) -> u64 {

@@ -15,11 +15,15 @@ mod groups;
 mod hash;
 pub mod packet;
 mod sim;
+mod switch;
 pub mod tables;
+mod validate;
 
 pub use conntrack::{Conntrack, CtState};
 pub use execution::{Drop, DropReason, Event, Execution, Fault, FaultKind, Output, Place, Step};
 pub use groups::{Choose, Groups, Selection};
 pub use packet::{MacAddr, Packet};
 pub use sim::Sim;
+pub use switch::{CommitFault, CommitOutcome, ConnectionId, Faults, Switch};
 pub use tables::Tables;
+pub use validate::{FlowError, GroupError, TABLES};

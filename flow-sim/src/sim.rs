@@ -8,10 +8,11 @@ use openflow_codec::{Cookie, Flow, Group, GroupId, Match, TableId};
 
 use crate::conntrack::{Conntrack, CtState};
 use crate::execute::{Program, Tracker, execute};
-use crate::execution::Execution;
-use crate::groups::{Groups, Selection};
+use crate::execution::{Event, Execution};
+use crate::groups::{Groups, Selection, flow_groups};
 use crate::packet::Packet;
 use crate::tables::{Entry, MatchError, Tables};
+use crate::validate::{FlowError, GroupError, check_flow, check_group};
 
 /// A switch in memory.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +32,12 @@ impl Sim {
     /// Adds a flow, in place of the one with the same table, priority and match; returns that one.
     ///
     /// # Errors
-    /// The match cannot be installed.
-    pub fn add_flow(&mut self, flow: Flow) -> Result<Option<Arc<Entry>>, MatchError> {
-        self.tables.add(flow)
+    /// Open vSwitch would refuse the flow. A group that it uses may still be missing, and every
+    /// `tun_metadata` counts as mapped.
+    pub fn add_flow(&mut self, flow: Flow) -> Result<Option<Arc<Entry>>, FlowError> {
+        check_flow(&flow)?;
+        let (_, replaced) = self.tables.add(flow, Duration::ZERO)?;
+        Ok(replaced)
     }
 
     /// Removes all flows with this cookie; returns how many there were.
@@ -56,15 +60,21 @@ impl Sim {
     }
 
     /// Adds a group, or replaces the one of that number.
-    pub fn set_group(&mut self, group: Group) {
+    ///
+    /// # Errors
+    /// Open vSwitch would refuse the group.
+    pub fn set_group(&mut self, group: Group) -> Result<(), GroupError> {
+        check_group(&group)?;
         self.groups.set(group);
+        Ok(())
     }
 
     /// Removes a group and, as OVS does, every flow that refers to it; returns whether it existed.
     pub fn remove_group(&mut self, id: GroupId) -> bool {
         let existed = self.groups.remove(id).is_some();
         if existed {
-            self.tables.remove_if(|flow| refers_to(flow, id));
+            self.tables
+                .remove_if(|flow| flow_groups(flow).any(|group| group == id));
         }
         existed
     }
@@ -81,7 +91,15 @@ impl Sim {
             groups: &self.groups,
             selection: &self.selection,
         };
-        execute(program, Tracker::Stateful(&mut self.conntrack), packet, now)
+        let execution = execute(program, Tracker::Stateful(&mut self.conntrack), packet, now);
+        for step in &execution.walk {
+            if let Event::Lookup { found, .. } = &step.event
+                && let Some(entry) = found
+            {
+                entry.count();
+            }
+        }
+        execution
     }
 
     /// What would become of a packet if conntrack answered `states` to its successive
@@ -106,6 +124,11 @@ impl Sim {
         &mut self.tables
     }
 
+    /// The groups, to change them in ways [`Sim`] does not.
+    pub fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
+    }
+
     /// The groups.
     pub fn groups(&self) -> &Groups {
         &self.groups
@@ -120,17 +143,4 @@ impl Sim {
     pub fn conntrack_mut(&mut self) -> &mut Conntrack {
         &mut self.conntrack
     }
-}
-
-/// Whether a flow sends packets to a group.
-fn refers_to(flow: &Flow, id: GroupId) -> bool {
-    use openflow_codec::{Action, Instruction};
-    flow.instructions
-        .iter()
-        .any(|instruction| match instruction {
-            Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
-                actions.contains(&Action::Group(id))
-            }
-            _ => false,
-        })
 }

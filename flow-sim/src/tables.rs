@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use openflow_codec::{Cookie, Flow, Match, TableId};
+use openflow_codec::{Cookie, Flow, Instruction, Match, TableId};
 
 use crate::packet::Packet;
 
@@ -23,8 +25,14 @@ pub struct Entry {
     pub flow: Flow,
     /// Order of installation, unique within [`Tables`].
     pub serial: u64,
+    /// When it was installed.
+    pub added: Duration,
     key: MatchKey,
+    packets: AtomicU64,
 }
+
+/// A flow that was added, and the one that it replaced.
+pub type Added = (Arc<Entry>, Option<Arc<Entry>>);
 
 /// Every flow table of a switch. Within a table a flow's identity is its priority and match.
 #[derive(Clone, Debug, Default)]
@@ -35,22 +43,36 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Adds a flow; returns the flow with the same table, priority and match that it replaces.
+    /// Adds a flow at `now`; returns it, and the flow with the same table, priority and match that
+    /// it replaces.
     ///
     /// # Errors
     /// The match holds a field that is not known, or contradicts itself.
-    pub fn add(&mut self, flow: Flow) -> Result<Option<Arc<Entry>>, MatchError> {
+    pub fn add(&mut self, flow: Flow, now: Duration) -> Result<Added, MatchError> {
         let key = MatchKey::new(&flow.flow_match)?;
         let serial = self.next;
         self.next += 1;
-        let entry = Arc::new(Entry { flow, serial, key });
+        let entry = Arc::new(Entry {
+            flow,
+            serial,
+            added: now,
+            key,
+            packets: AtomicU64::new(0),
+        });
+        let replaced = self.restore(Arc::clone(&entry));
+        Ok((entry, replaced))
+    }
+
+    /// Puts an entry in its place, as it is.
+    pub(crate) fn restore(&mut self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let table = self.tables.entry(entry.flow.table).or_default();
         let replaced = table.insert(Arc::clone(&entry));
         if let Some(old) = &replaced {
             self.by_cookie.remove(&(old.flow.cookie, old.serial));
         }
-        self.by_cookie.insert((entry.flow.cookie, serial), entry);
-        Ok(replaced)
+        self.by_cookie
+            .insert((entry.flow.cookie, entry.serial), entry);
+        replaced
     }
 
     /// Removes the flow with exactly this table, priority and match.
@@ -86,12 +108,7 @@ impl Tables {
 
     /// Removes all flows with this cookie; returns them in order of installation.
     pub fn remove_cookie(&mut self, cookie: Cookie) -> Vec<Arc<Entry>> {
-        let range = (cookie, u64::MIN)..=(cookie, u64::MAX);
-        let doomed: Vec<_> = self
-            .by_cookie
-            .range(range)
-            .map(|(_, e)| Arc::clone(e))
-            .collect();
+        let doomed = self.with_cookie(cookie);
         for entry in &doomed {
             self.remove_entry(entry);
         }
@@ -100,19 +117,15 @@ impl Tables {
 
     /// Removes the flows that `doomed` chooses; returns them.
     pub fn remove_if(&mut self, doomed: impl Fn(&Flow) -> bool) -> Vec<Arc<Entry>> {
-        let doomed: Vec<_> = self
-            .by_cookie
-            .values()
-            .filter(|entry| doomed(&entry.flow))
-            .cloned()
-            .collect();
+        let doomed = self.select(doomed);
         for entry in &doomed {
             self.remove_entry(entry);
         }
         doomed
     }
 
-    fn remove_entry(&mut self, entry: &Entry) {
+    /// Removes an entry of these tables.
+    pub(crate) fn remove_entry(&mut self, entry: &Entry) {
         self.by_cookie.remove(&(entry.flow.cookie, entry.serial));
         if let Some(table) = self.tables.get_mut(&entry.flow.table) {
             table.remove(entry);
@@ -127,15 +140,43 @@ impl Tables {
         self.tables.get(&table)?.lookup(packet)
     }
 
+    /// The flows that `wanted` chooses, by cookie.
+    pub(crate) fn select(&self, wanted: impl Fn(&Flow) -> bool) -> Vec<Arc<Entry>> {
+        let entries = self.by_cookie.values().filter(|entry| wanted(&entry.flow));
+        entries.cloned().collect()
+    }
+
+    /// The flows that `wide` covers and `wanted` chooses, by cookie.
+    pub(crate) fn covered_by(
+        &self,
+        wide: &Match,
+        wanted: impl Fn(&Flow) -> bool,
+    ) -> Result<Vec<Arc<Entry>>, MatchError> {
+        let wide = MatchKey::new(wide)?;
+        let entries = self.by_cookie.values().filter(|entry| wanted(&entry.flow));
+        Ok(entries
+            .filter(|entry| wide.covers(&entry.key))
+            .cloned()
+            .collect())
+    }
+
+    /// The flows with exactly this cookie, by order of installation.
+    pub(crate) fn with_cookie(&self, cookie: Cookie) -> Vec<Arc<Entry>> {
+        let range = (cookie, u64::MIN)..=(cookie, u64::MAX);
+        self.by_cookie
+            .range(range)
+            .map(|(_, entry)| Arc::clone(entry))
+            .collect()
+    }
+
     /// Every flow, by table, then falling priority, then match.
     pub fn flows(&self) -> Vec<&Flow> {
         let mut flows: Vec<_> = self.by_cookie.values().map(|entry| &entry.flow).collect();
+        let key = |flow: &Flow| (flow.table, std::cmp::Reverse(flow.priority));
         flows.sort_by(|a, b| {
-            (a.table, std::cmp::Reverse(a.priority), &a.flow_match).cmp(&(
-                b.table,
-                std::cmp::Reverse(b.priority),
-                &b.flow_match,
-            ))
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.flow_match.cmp(&b.flow_match))
         });
         flows
     }
@@ -151,11 +192,35 @@ impl Tables {
     }
 }
 
-/// Whether every packet that `narrow` matches is matched by `wide` too: the test of a
-/// non-strict request (OpenFlow 1.5.1 section 6.4).
+impl Entry {
+    /// Packets that took this flow.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&self) {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same flow with other instructions; cookie, age and packets stay.
+    pub(crate) fn modified(&self, instructions: Vec<Instruction>) -> Self {
+        Self {
+            flow: Flow {
+                instructions,
+                ..self.flow.clone()
+            },
+            serial: self.serial,
+            added: self.added,
+            key: self.key.clone(),
+            packets: AtomicU64::new(self.packets()),
+        }
+    }
+}
+
+/// Whether some packet is matched by both.
 ///
 /// # Errors
 /// One of the matches holds a field that is not known, or contradicts itself.
-pub fn covers(wide: &Match, narrow: &Match) -> Result<bool, MatchError> {
-    Ok(MatchKey::new(wide)?.covers(&MatchKey::new(narrow)?))
+pub fn overlap(a: &Match, b: &Match) -> Result<bool, MatchError> {
+    Ok(MatchKey::new(a)?.overlaps(&MatchKey::new(b)?))
 }

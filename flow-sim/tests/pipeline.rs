@@ -216,7 +216,8 @@ fn what_a_bucket_does_to_the_packet_ends_with_the_bucket() {
         flow(1, 1, ip().with(Field::Reg0, 0_u32), output(3)),
     ]);
     let change = vec![Action::set(Field::Reg0, 1_u32), Action::output(PortNo(2))];
-    sim.set_group(group(1, GroupType::Select, [change]));
+    sim.set_group(group(1, GroupType::Select, [change]))
+        .expect("the group is valid");
     let execution = sim.receive(request(), START);
     assert_eq!(ports(&execution), [2, 3]);
     assert_eq!(execution.outputs[0].packet.regs[0], 1);
@@ -234,7 +235,7 @@ fn every_weighted_bucket_gets_its_share() {
     group.buckets[0].weight = 0;
     group.buckets[1].weight = 100;
     group.buckets[2].weight = 300;
-    sim.set_group(group);
+    sim.set_group(group).expect("the group is valid");
     let mut counts = [0; 5];
     for port in 0..4000 {
         let packet = Packet::tcp((CLIENT, port), (SERVER, 80));

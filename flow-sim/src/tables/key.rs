@@ -74,6 +74,22 @@ impl MatchKey {
     }
 }
 
+impl MatchKey {
+    /// Whether some packet is a packet of both.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let both = |(field, mask): &(Field, u128), value: &u128| {
+            let mut theirs = other.shape.iter().zip(&other.values);
+            theirs.all(|((other_field, other_mask), other_value)| {
+                field != other_field || (value ^ other_value) & mask & other_mask == 0
+            })
+        };
+        self.shape
+            .iter()
+            .zip(&self.values)
+            .all(|(shape, value)| both(shape, value))
+    }
+}
+
 /// The packet's values under `shape`, written to `values`; false when it lacks a field.
 pub(super) fn project(packet: &Packet, shape: &Shape, values: &mut Vec<u128>) -> bool {
     values.clear();

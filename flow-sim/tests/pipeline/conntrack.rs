@@ -64,7 +64,8 @@ fn service() -> Sim {
             apply([Action::Ct(allow), Action::output(PortNo(2))]),
         ),
     ]);
-    sim.set_group(group(1, GroupType::Select, [vec![Action::Ct(translate)]]));
+    sim.set_group(group(1, GroupType::Select, [vec![Action::Ct(translate)]]))
+        .expect("the group is valid");
     sim
 }
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One controller's connection: what it said, what it is to hear, and when.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openflow_codec::message::async_config::{AsyncConfig, AsyncKind};
+use openflow_codec::message::config::SwitchConfig;
+use openflow_codec::message::error::{ErrorCode, ErrorMessage};
+use openflow_codec::message::hello::Hello;
+use openflow_codec::message::port::PortReason;
+use openflow_codec::message::role::Role;
+use openflow_codec::{BundleId, Context, Framer, Message, Xid};
+
+use super::bundle::{BUNDLE_IDLE_TIMEOUT, Bundle};
+use super::faults::Faults;
+use super::{Request, error};
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) framer: Framer,
+    /// The peer's HELLO has come.
+    pub(super) greeted: bool,
+    /// Nothing more is received, and the connection closes when all is sent.
+    pub(super) closing: bool,
+    pub(super) role: Role,
+    pub(super) config: SwitchConfig,
+    pub(super) async_config: AsyncConfig,
+    pub(super) bundles: BTreeMap<BundleId, Bundle>,
+    pub(super) faults: Faults,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    /// flow_mods carried out.
+    pub(super) flow_mods: u64,
+    /// Bundles committed.
+    pub(super) commits: u64,
+    outbox: VecDeque<(Duration, Vec<u8>)>,
+}
+
+impl Connection {
+    pub(super) fn new(now: Duration) -> Self {
+        let mut connection = Self {
+            framer: Framer::new(),
+            greeted: false,
+            closing: false,
+            role: Role::Equal,
+            config: SwitchConfig {
+                flags: 0,
+                miss_send_len: 128,
+            },
+            async_config: AsyncConfig::default(),
+            bundles: BTreeMap::new(),
+            faults: Faults::default(),
+            received: 0,
+            sent: 0,
+            flow_mods: 0,
+            commits: 0,
+            outbox: VecDeque::new(),
+        };
+        connection.send_async(&Message::Hello(Hello::OURS), now);
+        connection
+    }
+
+    /// Queues a message that answers nothing.
+    pub(super) fn send_async(&mut self, message: &Message, now: Duration) {
+        self.send(message, Xid(0), &Context::UNMAPPED, now);
+    }
+
+    /// Queues an error about `request`.
+    pub(super) fn send_error(&mut self, request: &Request, code: ErrorCode, now: Duration) {
+        let message = Message::Error(ErrorMessage {
+            code,
+            data: request.quote.clone(),
+        });
+        self.send(&message, request.xid, &Context::UNMAPPED, now);
+    }
+
+    /// Queues a message.
+    pub(super) fn send(&mut self, message: &Message, xid: Xid, context: &Context, now: Duration) {
+        let mut bytes = Vec::new();
+        if message.encode(xid, context, &mut bytes).is_err() {
+            // Nothing the switch says is too long, except a flow that came in one message and
+            // does not fit in a reply; OVS leaves such a flow out too.
+            let unsayable = Request {
+                xid,
+                quote: Bytes::new(),
+            };
+            let code = error("NXBRC_UNENCODABLE_ERROR");
+            return self.send_error(&unsayable, code, now);
+        }
+        let due = now.saturating_add(self.faults.delay);
+        self.outbox.push_back((due, bytes));
+    }
+
+    /// The first message, if it is due.
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<Vec<u8>> {
+        let (due, _) = self.outbox.front()?;
+        if *due > now {
+            return None;
+        }
+        self.outbox.pop_front().map(|(_, bytes)| bytes)
+    }
+
+    /// Whether a closing connection has sent everything.
+    pub(super) fn is_over(&self) -> bool {
+        self.closing && self.outbox.is_empty()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Duration> {
+        let message = self.outbox.front().map(|(due, _)| *due);
+        let bundle = self.bundles.values().map(|bundle| bundle.used).min();
+        let bundle = bundle.map(|used| used.saturating_add(BUNDLE_IDLE_TIMEOUT));
+        message.into_iter().chain(bundle).min()
+    }
+
+    /// Whether the connection asked for port_status of this reason, or left the default.
+    pub(super) fn wants_port_status(&self, reason: PortReason) -> bool {
+        let kind = match self.role {
+            Role::Slave => AsyncKind::PortStatusSlave,
+            _ => AsyncKind::PortStatusMaster,
+        };
+        let bit = match reason {
+            PortReason::Add => 0,
+            PortReason::Delete => 1,
+            PortReason::Modify => 2,
+            PortReason::Unknown(number) => number,
+        };
+        let mut masks = self.async_config.masks.iter();
+        let mask = masks.find_map(|(of, mask)| (*of == kind).then_some(*mask));
+        self.greeted
+            && mask
+                .unwrap_or(u32::MAX)
+                .checked_shr(bit.into())
+                .unwrap_or(0)
+                & 1
+                == 1
+    }
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What Open vSwitch refuses in flows and groups, whatever else a switch holds (OVS
+//! `lib/nx-match.c`, `lib/ofp-actions.c`, `lib/ofp-group.c`).
+
+use openflow_codec::action::CtZone;
+use openflow_codec::oxm::Prerequisite;
+use openflow_codec::{
+    Action, Ct, Field, Flow, Group, GroupType, Instruction, Match, MatchField, PortNo, Subfield,
+    TableId,
+};
+
+use crate::conntrack::CtState;
+use crate::packet::low_bits;
+use crate::tables::MatchError;
+
+/// Number of tables that a controller may use; the next one is internal to OVS.
+pub const TABLES: u8 = 254;
+
+/// Why a flow is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what it is")]
+pub enum FlowError {
+    #[error("table {0} is not for controllers; use 0..=253")]
+    BadTable(TableId),
+    #[error(transparent)]
+    Match(#[from] MatchError),
+    #[error("{} is matched without its prerequisite; match that too", .0.info().name)]
+    MissingPrerequisite(Field),
+    #[error("{} cannot be masked; match it exactly", .0.info().name)]
+    NotMaskable(Field),
+    #[error("an action needs {}, which the match does not guarantee", .0.info().name)]
+    InconsistentAction(Field),
+    #[error("ct needs a match on eth_type 0x0800 or 0x86dd, and no commit on invalid packets")]
+    InconsistentCt,
+    #[error("{} cannot be written by this action", .0.info().name)]
+    NotWritable(Field),
+    #[error("bits {}..{} are not all in {}", .0.offset, u32::from(.0.offset) + u32::from(.0.bits), .0.field.info().name)]
+    BadSubfield(Subfield),
+    #[error("copy_field copies {0} bits to {1}; make both sides equally wide")]
+    UnequalWidth(u16, u16),
+    #[error("ct without commit takes nothing but nat without arguments")]
+    CtNeedsCommit,
+    #[error("this action cannot stand inside ct")]
+    BadNesting,
+    #[error("goto_table {0} does not lead forward")]
+    BackwardGoto(TableId),
+    #[error("no output to port {0}")]
+    BadPort(PortNo),
+    #[error("an action that is not known")]
+    UnknownAction,
+    #[error("an instruction that is not known")]
+    UnknownInstruction,
+}
+
+/// Why a group is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says what it is")]
+pub enum GroupError {
+    #[error("the group's type is not known")]
+    BadType,
+    #[error("an indirect group has exactly one bucket")]
+    NotSingle,
+    #[error("only a fast failover group watches; and its buckets must")]
+    BadWatch,
+    #[error("two buckets have one number")]
+    DuplicateBucket,
+    #[error("a bucket holds an action that is refused")]
+    BadAction,
+}
+
+impl FlowError {
+    /// The `OFPERR_*` that OVS answers, without that prefix.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BadTable(_) => "OFPBRC_BAD_TABLE_ID",
+            Self::Match(MatchError::UnknownField) => "OFPBMC_BAD_FIELD",
+            Self::Match(MatchError::Contradiction(_)) => "OFPBMC_DUP_FIELD",
+            Self::MissingPrerequisite(_) => "OFPBMC_BAD_PREREQ",
+            Self::NotMaskable(_) => "OFPBMC_BAD_MASK",
+            Self::InconsistentAction(_) | Self::InconsistentCt => "OFPBAC_MATCH_INCONSISTENT",
+            Self::NotWritable(_) => "OFPBAC_BAD_SET_ARGUMENT",
+            Self::BadSubfield(_)
+            | Self::UnequalWidth(..)
+            | Self::CtNeedsCommit
+            | Self::BadNesting => "OFPBAC_BAD_ARGUMENT",
+            Self::BackwardGoto(_) => "OFPBIC_BAD_TABLE_ID",
+            Self::BadPort(_) => "OFPBAC_BAD_OUT_PORT",
+            Self::UnknownAction => "OFPBAC_BAD_TYPE",
+            Self::UnknownInstruction => "OFPBIC_UNKNOWN_INST",
+        }
+    }
+}
+
+impl GroupError {
+    /// The `OFPERR_*` that OVS answers, without that prefix.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadType => "OFPGMFC_BAD_TYPE",
+            Self::NotSingle => "OFPGMFC_INVALID_GROUP",
+            Self::BadWatch => "OFPGMFC_WATCH_UNSUPPORTED",
+            Self::DuplicateBucket => "OFPGMFC_BUCKET_EXISTS",
+            Self::BadAction => "OFPBAC_BAD_ARGUMENT",
+        }
+    }
+}
+
+/// Checks what does not depend on other flows, groups or the TLV table.
+pub(crate) fn check_flow(flow: &Flow) -> Result<(), FlowError> {
+    if flow.table.0 >= TABLES {
+        return Err(FlowError::BadTable(flow.table));
+    }
+    check_match(&flow.flow_match)?;
+    for instruction in &flow.instructions {
+        match instruction {
+            Instruction::GotoTable(table) if *table <= flow.table || table.0 >= TABLES => {
+                return Err(FlowError::BackwardGoto(*table));
+            }
+            Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
+                for action in actions {
+                    check_action(action, Some(&flow.flow_match))?;
+                }
+            }
+            Instruction::Unknown(_) => return Err(FlowError::UnknownInstruction),
+            Instruction::GotoTable(_)
+            | Instruction::WriteMetadata { .. }
+            | Instruction::ClearActions => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks what does not depend on other groups.
+pub(crate) fn check_group(group: &Group) -> Result<(), GroupError> {
+    let watches = |bucket: &openflow_codec::Bucket| {
+        bucket.watch_port != PortNo::ANY || bucket.watch_group != openflow_codec::GroupId::ANY
+    };
+    match group.group_type {
+        GroupType::Unknown(_) => return Err(GroupError::BadType),
+        GroupType::Indirect if group.buckets.len() != 1 => return Err(GroupError::NotSingle),
+        GroupType::All | GroupType::Indirect if group.buckets.iter().any(watches) => {
+            return Err(GroupError::BadWatch);
+        }
+        GroupType::FastFailover if !group.buckets.iter().all(watches) => {
+            return Err(GroupError::BadWatch);
+        }
+        GroupType::All | GroupType::Indirect | GroupType::Select | GroupType::FastFailover => {}
+    }
+    let mut ids: Vec<_> = group.buckets.iter().map(|bucket| bucket.id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(GroupError::DuplicateBucket);
+    }
+    let mut actions = group.buckets.iter().flat_map(|bucket| &bucket.actions);
+    if actions.any(|action| check_action(action, None).is_err()) {
+        return Err(GroupError::BadAction);
+    }
+    Ok(())
+}
+
+/// Checks a match by itself.
+pub(crate) fn check_match(flow_match: &Match) -> Result<(), FlowError> {
+    for field in flow_match.fields() {
+        let MatchField::Known { field, mask, .. } = field else {
+            return Err(MatchError::UnknownField.into());
+        };
+        if !prerequisite_met(*field, flow_match) {
+            return Err(FlowError::MissingPrerequisite(*field));
+        }
+        let exact = mask.is_none_or(|mask| mask == low_bits(field.info().bits));
+        if !exact && !field.info().maskable {
+            return Err(FlowError::NotMaskable(*field));
+        }
+    }
+    Ok(())
+}
+
+/// `flow_match`: of the flow that holds the action; `None` in a bucket, where OVS cannot check.
+fn check_action(action: &Action, flow_match: Option<&Match>) -> Result<(), FlowError> {
+    match action {
+        Action::Output { port, .. } => check_port(*port),
+        Action::SetField { field, .. } => {
+            check_writable(*field)?;
+            check_available(*field, flow_match)
+        }
+        Action::CopyField { src, dst } => {
+            check_subfield(*src)?;
+            check_subfield(*dst)?;
+            if src.bits != dst.bits {
+                return Err(FlowError::UnequalWidth(src.bits, dst.bits));
+            }
+            check_writable(dst.field)?;
+            check_available(src.field, flow_match)?;
+            check_available(dst.field, flow_match)
+        }
+        Action::OutputReg { src, .. } => {
+            check_subfield(*src)?;
+            check_available(src.field, flow_match)
+        }
+        Action::Ct(ct) => check_ct(ct, flow_match),
+        Action::Resubmit { table, ct, .. } => {
+            let tracked = || flow_match.is_none_or(|m| prerequisite_met(Field::CtIpProto, m));
+            if *ct && !tracked() {
+                return Err(FlowError::InconsistentAction(Field::CtState));
+            }
+            if table.0 == TABLES {
+                return Err(FlowError::BadTable(*table));
+            }
+            Ok(())
+        }
+        Action::Unknown(_) => Err(FlowError::UnknownAction),
+        Action::Group(_)
+        | Action::DecNwTtl
+        | Action::SetQueue(_)
+        | Action::Meter(_)
+        | Action::CtClear => Ok(()),
+    }
+}
+
+fn check_ct(ct: &Ct, flow_match: Option<&Match>) -> Result<(), FlowError> {
+    let bare = ct.exec.is_empty() && ct.nat.as_ref().is_none_or(|nat| nat.kind.is_none());
+    if !ct.commit && (ct.force || !bare) {
+        return Err(FlowError::CtNeedsCommit);
+    }
+    if let Some(flow_match) = flow_match {
+        let state = flow_match.field(Field::CtState);
+        let invalid = state.is_some_and(|(value, _)| value & u128::from(CtState::INV.0) != 0);
+        if !is_ip(flow_match) || (ct.commit && invalid) {
+            return Err(FlowError::InconsistentCt);
+        }
+    }
+    if let CtZone::Field(field) = ct.zone {
+        check_subfield(field)?;
+        check_available(field.field, flow_match)?;
+    }
+    for action in &ct.exec {
+        let written = match action {
+            Action::SetField { field, .. } => *field,
+            Action::CopyField { src, dst } => {
+                check_subfield(*src)?;
+                check_subfield(*dst)?;
+                check_available(src.field, flow_match)?;
+                dst.field
+            }
+            _ => return Err(FlowError::BadNesting),
+        };
+        if !matches!(written, Field::CtMark | Field::CtLabel) {
+            return Err(FlowError::BadNesting);
+        }
+    }
+    Ok(())
+}
+
+fn check_port(port: PortNo) -> Result<(), FlowError> {
+    const MAX_PORTS: u32 = 0xff00;
+    const FIRST_RESERVED: u32 = 0xffff_fff8;
+    match port {
+        PortNo::ANY => Err(FlowError::BadPort(port)),
+        PortNo(MAX_PORTS..FIRST_RESERVED) => Err(FlowError::BadPort(port)),
+        _ => Ok(()),
+    }
+}
+
+fn check_subfield(part: Subfield) -> Result<(), FlowError> {
+    let end = part.offset.saturating_add(part.bits);
+    if part.bits == 0 || end > part.field.info().bits {
+        return Err(FlowError::BadSubfield(part));
+    }
+    Ok(())
+}
+
+fn check_writable(field: Field) -> Result<(), FlowError> {
+    let read_only = matches!(
+        field,
+        Field::PacketType
+            | Field::DpHash
+            | Field::RecircId
+            | Field::ConjId
+            | Field::InPort
+            | Field::ActsetOutput
+            | Field::EthType
+            | Field::IpFrag
+            | Field::IpProto
+            | Field::TcpFlags
+            | Field::MplsBos
+            | Field::CtState
+            | Field::CtZone
+            | Field::CtMark
+            | Field::CtLabel
+            | Field::CtIpv4Src
+            | Field::CtIpv4Dst
+            | Field::CtIpv6Src
+            | Field::CtIpv6Dst
+            | Field::CtIpProto
+            | Field::CtTpSrc
+            | Field::CtTpDst
+    );
+    if read_only {
+        return Err(FlowError::NotWritable(field));
+    }
+    Ok(())
+}
+
+fn check_available(field: Field, flow_match: Option<&Match>) -> Result<(), FlowError> {
+    if flow_match.is_none_or(|m| prerequisite_met(field, m)) {
+        return Ok(());
+    }
+    Err(FlowError::InconsistentAction(field))
+}
+
+fn prerequisite_met(field: Field, flow_match: &Match) -> bool {
+    let exactly = |field| match flow_match.field(field) {
+        Some((value, None)) => Some(value),
+        _ => None,
+    };
+    let bit = |field, bit: u128| match flow_match.field(field) {
+        Some((value, mask)) => value & mask.unwrap_or(u128::MAX) & bit != 0,
+        None => false,
+    };
+    let protocol = |number: u128| exactly(Field::IpProto) == Some(number);
+    let v4 = exactly(Field::EthType) == Some(0x0800);
+    let v6 = exactly(Field::EthType) == Some(0x86dd);
+    let met = match field.info().prerequisite {
+        Prerequisite::None => true,
+        Prerequisite::VlanVid => bit(Field::VlanVid, 0x1000),
+        Prerequisite::Mpls => matches!(exactly(Field::EthType), Some(0x8847 | 0x8848)),
+        Prerequisite::Ipv4 => v4,
+        Prerequisite::Ipv6 => v6,
+        Prerequisite::Ip => v4 || v6,
+        Prerequisite::Arp => exactly(Field::EthType) == Some(0x0806),
+        Prerequisite::Tcp => (v4 || v6) && protocol(6),
+        Prerequisite::Udp => (v4 || v6) && protocol(17),
+        Prerequisite::Sctp => (v4 || v6) && protocol(132),
+        Prerequisite::Icmpv4 => v4 && protocol(1),
+        Prerequisite::Icmpv6 => v6 && protocol(58),
+        Prerequisite::CtState => bit(Field::CtState, CtState::TRK.0.into()),
+    };
+    let kind = || exactly(Field::Icmpv6Type);
+    met && match field {
+        Field::NdTarget => matches!(kind(), Some(135 | 136)),
+        Field::NdSll => kind() == Some(135),
+        Field::NdTll => kind() == Some(136),
+        _ => true,
+    }
+}
+
+fn is_ip(flow_match: &Match) -> bool {
+    matches!(
+        flow_match.field(Field::EthType),
+        Some((0x0800 | 0x86dd, None))
+    )
+}
