@@ -44,7 +44,9 @@ impl<'a> Net<'a> {
         for (switch, node) in self.switches.iter_mut().zip(world::NODES) {
             *switch.tables_mut() = flow_sim::Tables::default();
             for group in compiler.cluster_groups() {
-                switch.set_group((**group).clone());
+                switch
+                    .set_group((**group).clone())
+                    .expect("groups are well formed");
             }
             let own = compiler.node_flows(node).expect("the node is observed");
             for flow in compiler.cluster_flows().chain(own) {
