@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::model::PORT_KEY;
 use crate::pipeline::register::{
     EGRESS_ISOLATED, IDENTITY_MASK, LABEL_BITS, NAMESPACE_BITS, NAMESPACE_MASK, VALID,
 };
@@ -111,9 +112,12 @@ const EXCLUDED_KEYS: &[&str] = &[
 /// Prefixes of such keys.
 const EXCLUDED_PREFIXES: &[&str] = &["batch.kubernetes.io/"];
 
-/// Whether a label key counts only when a selector names it.
-pub(crate) fn excluded_by_default(key: &str) -> bool {
-    EXCLUDED_KEYS.contains(&key) || EXCLUDED_PREFIXES.iter().any(|p| key.starts_with(p))
+/// Whether an attribute counts only when a policy names it: labels of high cardinality, and named
+/// ports (two Pods with the same labels can have different numbers under one name).
+pub(crate) fn counts_only_when_named(key: &str) -> bool {
+    key.starts_with(PORT_KEY)
+        || EXCLUDED_KEYS.contains(&key)
+        || EXCLUDED_PREFIXES.iter().any(|p| key.starts_with(p))
 }
 
 #[cfg(test)]

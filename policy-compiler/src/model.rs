@@ -13,6 +13,7 @@ pub use mac::{MacAddr, ParseMacError};
 pub use node::Node;
 pub use object_key::{Kind, ObjectKey, ParseKeyError};
 pub use pod::Pod;
+pub(crate) use pod::{PORT_KEY, port_key};
 pub use policy::{Direction, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule};
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort, TargetPort};

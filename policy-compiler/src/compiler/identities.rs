@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Compiler, Dirty};
 use crate::change::Output;
-use crate::identity::{Identifier, Identity, excluded_by_default};
+use crate::identity::{Identifier, Identity, counts_only_when_named};
 use crate::ingest::Rejected;
-use crate::model::{Labels, METADATA_NAME, ObjectKey, Selector};
+use crate::model::{Labels, METADATA_NAME, ObjectKey, Pod, Protocol, Selector, port_key};
 
 /// All identities.
 pub(super) struct Identities {
     identifier: Identifier,
     namespaces: BTreeMap<String, NamespaceState>,
     of_pod: BTreeMap<ObjectKey, Identity>,
-    /// Excluded label keys that live selectors name, with the number of policies that do.
+    /// Attribute keys that count only when named, with the number of policies that name them.
     named_keys: BTreeMap<String, usize>,
 }
 
@@ -83,21 +83,44 @@ impl Identities {
             .map(|(identity, _)| *identity)
     }
 
-    /// Policies begin (or cease) to name these label keys; the keys whose meaning that changes.
+    /// Identities of a namespace that `selector` selects and that have the named port, with its number.
+    pub(super) fn select_port(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+        protocol: Protocol,
+        name: &str,
+    ) -> impl Iterator<Item = (Identity, u16)> {
+        let key = port_key(protocol, name);
+        let identities = self.namespaces.get(namespace).into_iter();
+        identities
+            .flat_map(|state| &state.identities)
+            .filter(|(_, members)| selector.matches(&members.labels))
+            .filter_map(move |(identity, members)| {
+                Some((*identity, members.labels.get(&key)?.parse().ok()?))
+            })
+    }
+
+    /// Every namespace, by name.
+    pub(super) fn all_namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
+    }
+
+    /// Policies begin (or cease) to name these attribute keys; the keys whose meaning that changes.
     pub(super) fn name_keys<'a>(
         &mut self,
         begin: impl Iterator<Item = &'a str>,
         cease: impl Iterator<Item = &'a str>,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
-        for key in begin.filter(|key| excluded_by_default(key)) {
+        for key in begin.filter(|key| counts_only_when_named(key)) {
             let count = self.named_keys.entry(key.to_owned()).or_default();
             *count += 1;
             if *count == 1 {
                 changed.insert(key.to_owned());
             }
         }
-        for key in cease.filter(|key| excluded_by_default(key)) {
+        for key in cease.filter(|key| counts_only_when_named(key)) {
             let Some(count) = self.named_keys.get_mut(key) else {
                 continue;
             };
@@ -110,13 +133,9 @@ impl Identities {
         changed
     }
 
-    fn relevant(&self, labels: &Labels) -> Labels {
-        let counts = |key: &str| !excluded_by_default(key) || self.named_keys.contains_key(key);
-        labels
-            .iter()
-            .filter(|(k, _)| counts(k))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
+    fn relevant(&self, pod: &Pod) -> Labels {
+        let counts = |key: &str| !counts_only_when_named(key) || self.named_keys.contains_key(key);
+        pod.attributes().filter(|(key, _)| counts(key)).collect()
     }
 
     fn add(&mut self, pod: &ObjectKey, labels: Labels) -> Result<Added, Collision> {
@@ -192,7 +211,7 @@ impl Compiler {
     pub(super) fn settle_identities(&mut self, dirty: &mut Dirty, output: &mut Output) {
         for key in std::mem::take(&mut dirty.pods) {
             let pod = self.pods.get(&key).filter(|pod| pod.on_pod_network());
-            let labels = pod.map(|pod| self.identities.relevant(&pod.labels));
+            let labels = pod.map(|pod| self.identities.relevant(pod));
             let removed = self.identities.remove(&key);
             let added = labels
                 .map(|labels| self.identities.add(&key, labels))

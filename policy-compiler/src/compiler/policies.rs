@@ -8,8 +8,10 @@ use ipnetwork::IpNetwork;
 use super::owners::Owner;
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
+use crate::identity::Identity;
 use crate::model::{
-    Direction, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports, Rule, Selector,
+    Direction, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports, Protocol, Rule,
+    Selector, port_key,
 };
 use crate::stage::Wanted;
 use crate::stage::policy::{self, PortTerm, Unit, port_terms};
@@ -92,6 +94,37 @@ struct Reads {
     namespaces: bool,
 }
 
+/// One rule, with where it stands.
+struct RuleOf<'a> {
+    policy: &'a Policy,
+    direction: Direction,
+    rule: &'a Rule,
+    index: usize,
+}
+
+impl RuleOf<'_> {
+    fn why(&self, port_words: &str, peer: Option<&Peer>) -> String {
+        let Self {
+            direction, index, ..
+        } = self;
+        let preposition = match direction {
+            Direction::Ingress => "from",
+            Direction::Egress => "to",
+        };
+        let peer = peer.map_or_else(|| "anybody".to_owned(), Peer::to_string);
+        format!("{direction} rule {index} allows {port_words} {preposition} {peer}")
+    }
+
+    fn flow(&self, subject: Unit, peer: Unit, term: PortTerm, why: &str) -> Wanted {
+        let spec = policy::allow(self.direction, subject, peer, term);
+        Wanted {
+            kind: policy::KIND,
+            spec,
+            why: why.to_owned(),
+        }
+    }
+}
+
 impl Compiler {
     /// A policy is as given, or gone.
     pub(super) fn set_policy(&mut self, key: ObjectKey, policy: Option<Policy>, dirty: &mut Dirty) {
@@ -102,7 +135,7 @@ impl Compiler {
         }
         let keys = |policy: Option<&Policy>| -> Vec<String> {
             policy
-                .map(pod_label_keys)
+                .map(attribute_keys)
                 .unwrap_or_default()
                 .into_iter()
                 .collect()
@@ -116,7 +149,7 @@ impl Compiler {
             let concerned = self
                 .pods
                 .iter()
-                .filter(|(_, pod)| pod.labels.keys().any(|key| changed.contains(key)));
+                .filter(|(_, pod)| pod.attributes().any(|(key, _)| changed.contains(&key)));
             dirty.pods.extend(concerned.map(|(key, _)| key.clone()));
         }
         // Who is isolated may have changed for the Pods that the old or the new policy selects.
@@ -150,62 +183,166 @@ impl Compiler {
 
     fn policy_flows(&self, policy: &Policy, reads: &mut Reads) -> Vec<Wanted> {
         let mut flows = Vec::new();
-        let own = NamespaceScope::Own;
-        let subjects = self.units(&policy.namespace, &own, &policy.pod_selector, reads);
         for direction in [Direction::Egress, Direction::Ingress] {
             for (rule, index) in policy.rules(direction).unwrap_or_default().iter().zip(0..) {
-                self.rule_flows(policy, direction, rule, index, &subjects, reads, &mut flows);
+                let rule = RuleOf {
+                    policy,
+                    direction,
+                    rule,
+                    index,
+                };
+                self.rule_flows(&rule, reads, &mut flows);
             }
         }
         flows
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site, which has all of them at hand"
-    )]
-    fn rule_flows(
+    fn rule_flows(&self, rule: &RuleOf<'_>, reads: &mut Reads, flows: &mut Vec<Wanted>) {
+        // Each peer and port is named in the reasons, so that a flow leads to the words it came from.
+        let peers = rule.rule.peers.as_ref();
+        let peers: Vec<Option<&Peer>> =
+            peers.map_or_else(|| vec![None], |peers| peers.iter().map(Some).collect());
+        for peer in peers {
+            let Ports::List(ports) = &rule.rule.ports else {
+                self.plain_flows(rule, peer, &[PortTerm::Any], "all ports", reads, flows);
+                continue;
+            };
+            for port in ports {
+                let words = port.to_string();
+                match port {
+                    PortMatch::Named(protocol, name) => {
+                        self.named_port_flows(rule, peer, *protocol, name, reads, flows);
+                    }
+                    _ => self.plain_flows(rule, peer, &port_terms(port), &words, reads, flows),
+                }
+            }
+        }
+    }
+
+    /// Flows of a peer and ports with numbers: every subject with every peer.
+    fn plain_flows(
         &self,
-        policy: &Policy,
-        direction: Direction,
-        rule: &Rule,
-        index: usize,
-        subjects: &BTreeSet<Unit>,
+        rule: &RuleOf<'_>,
+        peer: Option<&Peer>,
+        terms: &[PortTerm],
+        port_words: &str,
         reads: &mut Reads,
         flows: &mut Vec<Wanted>,
     ) {
-        // Each peer and port is named in the reasons, so that a flow leads to the words it came from.
-        let mut peers: Vec<(BTreeSet<Unit>, String)> = Vec::new();
-        match &rule.peers {
-            None => peers.push((BTreeSet::from([Unit::Any]), "anybody".to_owned())),
-            Some(list) => {
-                for peer in list {
-                    peers.push((self.peer_units(policy, peer, reads), peer.to_string()));
-                }
+        let subjects = self.subject_units(rule.policy, reads);
+        let peers = match peer {
+            None => BTreeSet::from([Unit::Any]),
+            Some(peer) => self.peer_units(rule.policy, peer, reads),
+        };
+        let why = rule.why(port_words, peer);
+        for term in terms {
+            for peer in &peers {
+                flows.extend(subjects.iter().map(|s| rule.flow(*s, *peer, *term, &why)));
             }
         }
-        let ports: Vec<(PortTerm, String)> = match &rule.ports {
-            Ports::Any => vec![(PortTerm::Any, "all ports".to_owned())],
-            Ports::List(list) => list.iter().flat_map(named_terms).collect(),
-        };
-        let preposition = match direction {
-            Direction::Ingress => "from",
-            Direction::Egress => "to",
-        };
-        for (units, peer_words) in &peers {
-            for (term, port_words) in &ports {
-                let why = format!(
-                    "{direction} rule {index} allows {port_words} {preposition} {peer_words}"
+    }
+
+    /// Flows of a peer and a named port, which is looked up on the destination Pods: "numerical or
+    /// named port on a pod"; Pods may have different numbers under one name.
+    fn named_port_flows(
+        &self,
+        rule: &RuleOf<'_>,
+        peer: Option<&Peer>,
+        protocol: Protocol,
+        name: &str,
+        reads: &mut Reads,
+        flows: &mut Vec<Wanted>,
+    ) {
+        let policy = rule.policy;
+        let own = [policy.namespace.as_str()];
+        let why = rule.why(&format!("{protocol}/{name}"), peer);
+        match rule.direction {
+            Direction::Ingress => {
+                let subjects = self.read_ports(&own, &policy.pod_selector, protocol, name, reads);
+                let peers = match peer {
+                    None => BTreeSet::from([Unit::Any]),
+                    Some(peer) => self.peer_units(policy, peer, reads),
+                };
+                for (subject, number) in subjects {
+                    let term = PortTerm::exactly(protocol, number);
+                    let subject = Unit::Identity(subject);
+                    flows.extend(
+                        peers
+                            .iter()
+                            .map(|peer| rule.flow(subject, *peer, term, &why)),
+                    );
+                }
+            }
+            Direction::Egress => {
+                let everything = Selector::default();
+                let (peers, blocks) = match peer {
+                    Some(Peer::Pods {
+                        namespaces: NamespaceScope::Own,
+                        pods,
+                    }) => (self.read_ports(&own, pods, protocol, name, reads), None),
+                    Some(Peer::Pods {
+                        namespaces: NamespaceScope::Selected(selector),
+                        pods,
+                    }) => {
+                        let selected: Vec<&str> = self.identities.namespaces(selector).collect();
+                        (
+                            self.read_ports(&selected, pods, protocol, name, reads),
+                            None,
+                        )
+                    }
+                    Some(Peer::IpBlock { .. }) | None => {
+                        let all: Vec<&str> = self.identities.all_namespaces().collect();
+                        let blocks = peer.map(|peer| self.peer_units(policy, peer, reads));
+                        (
+                            self.read_ports(&all, &everything, protocol, name, reads),
+                            blocks,
+                        )
+                    }
+                };
+                reads.namespaces |= !matches!(
+                    peer,
+                    Some(Peer::Pods {
+                        namespaces: NamespaceScope::Own,
+                        ..
+                    })
                 );
-                for peer in units {
-                    flows.extend(subjects.iter().map(|subject| Wanted {
-                        kind: policy::KIND,
-                        spec: policy::allow(direction, *subject, *peer, *term),
-                        why: why.clone(),
-                    }));
+                let subjects = self.subject_units(policy, reads);
+                for (peer, number) in peers {
+                    let term = PortTerm::exactly(protocol, number);
+                    for unit in at_addresses(peer, blocks.as_ref()) {
+                        flows.extend(subjects.iter().map(|s| rule.flow(*s, unit, term, &why)));
+                    }
                 }
             }
         }
+    }
+
+    /// Identities with a named port, and its number there.
+    fn read_ports(
+        &self,
+        namespaces: &[&str],
+        pods: &Selector,
+        protocol: Protocol,
+        name: &str,
+        reads: &mut Reads,
+    ) -> Vec<(Identity, u16)> {
+        reads
+            .identities_of
+            .extend(namespaces.iter().map(|name| (*name).to_owned()));
+        let mut found = Vec::new();
+        for namespace in namespaces {
+            found.extend(self.identities.select_port(namespace, pods, protocol, name));
+        }
+        found
+    }
+
+    fn subject_units(&self, policy: &Policy, reads: &mut Reads) -> BTreeSet<Unit> {
+        self.units(
+            &policy.namespace,
+            &NamespaceScope::Own,
+            &policy.pod_selector,
+            reads,
+        )
     }
 
     fn peer_units(&self, policy: &Policy, peer: &Peer, reads: &mut Reads) -> BTreeSet<Unit> {
@@ -251,26 +388,42 @@ impl Compiler {
     }
 }
 
-fn named_terms(port: &PortMatch) -> Vec<(PortTerm, String)> {
-    port_terms(port)
-        .into_iter()
-        .map(|term| (term, port.to_string()))
-        .collect()
+/// A Pod with this identity, at one of the addresses if there is a choice of them.
+fn at_addresses(identity: Identity, blocks: Option<&BTreeSet<Unit>>) -> Vec<Unit> {
+    let Some(blocks) = blocks else {
+        return vec![Unit::Identity(identity)];
+    };
+    let at = |unit: &Unit| match unit {
+        Unit::Addresses(network) => Some(Unit::IdentityAt(identity, *network)),
+        _ => None,
+    };
+    blocks.iter().filter_map(at).collect()
 }
 
-/// Label keys that a policy's Pod selectors name.
-fn pod_label_keys(policy: &Policy) -> BTreeSet<String> {
-    let rules = [policy.ingress.iter(), policy.egress.iter()]
-        .into_iter()
-        .flatten()
-        .flatten();
-    let peers = rules.filter_map(|rule| rule.peers.as_ref()).flatten();
+/// Attribute keys that a policy names: labels in Pod selectors, and named ports.
+fn attribute_keys(policy: &Policy) -> BTreeSet<String> {
+    let rules = || {
+        [policy.ingress.iter(), policy.egress.iter()]
+            .into_iter()
+            .flatten()
+            .flatten()
+    };
+    let peers = rules().filter_map(|rule| rule.peers.as_ref()).flatten();
     let selectors = peers.filter_map(|peer| match peer {
         Peer::Pods { pods, .. } => Some(pods),
         Peer::IpBlock { .. } => None,
     });
-    let all = std::iter::once(&policy.pod_selector).chain(selectors);
-    all.flat_map(Selector::keys).map(str::to_owned).collect()
+    let selectors = std::iter::once(&policy.pod_selector).chain(selectors);
+    let labels = selectors.flat_map(Selector::keys).map(str::to_owned);
+    let ports = rules().flat_map(|rule| match &rule.ports {
+        Ports::Any => [].as_slice(),
+        Ports::List(ports) => ports.as_slice(),
+    });
+    let ports = ports.filter_map(|port| match port {
+        PortMatch::Named(protocol, name) => Some(port_key(*protocol, name)),
+        PortMatch::All(_) | PortMatch::Range(..) => None,
+    });
+    labels.chain(ports).collect()
 }
 
 /// `cidr` without `except`, as the fewest networks; IPv4 only, as the pipeline is.

@@ -30,6 +30,19 @@ impl Pod {
         !self.host_network && !self.finished
     }
 
+    /// What policies can tell Pods apart by: labels, and named ports under keys that no label has.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (String, String)> {
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(key, _)| !key.starts_with(PORT_KEY));
+        let labels = labels.map(|(key, value)| (key.clone(), value.clone()));
+        let ports = self.named_ports.iter();
+        labels.chain(
+            ports.map(|(name, protocol, number)| (port_key(*protocol, name), number.to_string())),
+        )
+    }
+
     /// Number of the named container port.
     pub fn named_port(&self, name: &str, protocol: Protocol) -> Option<u16> {
         let found = self
@@ -38,4 +51,12 @@ impl Pod {
             .find(|(n, p, _)| n == name && *p == protocol);
         found.map(|(_, _, number)| *number)
     }
+}
+
+/// First character of the attribute keys of named ports; no label key can have it.
+pub(crate) const PORT_KEY: char = '\0';
+
+/// Attribute key of a named port.
+pub(crate) fn port_key(protocol: Protocol, name: &str) -> String {
+    format!("{PORT_KEY}{protocol}/{name}")
 }

@@ -28,6 +28,8 @@ pub(crate) enum Unit {
     Namespace(u128),
     /// Pods with one identity.
     Identity(Identity),
+    /// Pods with one identity at some addresses.
+    IdentityAt(Identity, IpNetwork),
     /// Addresses.
     Addresses(IpNetwork),
 }
@@ -125,6 +127,10 @@ fn matching(flow_match: Match, side: Field, address: Field, unit: Unit) -> Match
             register::VALID | identity.bits(),
             register::VALID | register::IDENTITY_MASK,
         ),
+        Unit::IdentityAt(identity, network) => {
+            let flow_match = matching(flow_match, side, address, Unit::Identity(identity));
+            matching(flow_match, side, address, Unit::Addresses(network))
+        }
         Unit::Addresses(IpNetwork::V4(network)) => {
             flow_match.with(Field::EthType, ETH_TYPE_IPV4).with_masked(
                 address,

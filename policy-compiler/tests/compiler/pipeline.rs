@@ -112,6 +112,7 @@ fn a_pod_with_known_labels_changes_nothing_but_its_own_node() {
         number,
         node,
         labels: Clone::clone(&labels),
+        http: None,
     };
     let mut compiler = compiler();
     compiler.apply(world::nodes());

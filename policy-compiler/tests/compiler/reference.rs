@@ -21,6 +21,8 @@ pub(crate) struct Party {
     pub(crate) namespace_labels: Labels,
     pub(crate) labels: Labels,
     pub(crate) address: Ipv4Addr,
+    /// Named ports: name, protocol, number.
+    pub(crate) named_ports: Vec<(String, &'static str, u16)>,
 }
 
 /// Whether a connection from `from` to `to` is allowed.
@@ -46,6 +48,11 @@ fn side_allows(
     protocol: &str,
     port: u16,
 ) -> bool {
+    let destination = if direction == "Ingress" {
+        subject
+    } else {
+        other
+    };
     let mut isolated = false;
     for policy in policies {
         let spec = policy
@@ -85,7 +92,10 @@ fn side_allows(
             });
             // "If this field is empty or missing, this rule matches all ports."
             let on_port = ports.is_none_or(|ports| {
-                ports.is_empty() || ports.iter().any(|one| port_is(one, protocol, port))
+                ports.is_empty()
+                    || ports
+                        .iter()
+                        .any(|one| port_is(one, destination, protocol, port))
             });
             if peer && on_port {
                 return true;
@@ -128,7 +138,7 @@ fn peer_is(peer: &NetworkPolicyPeer, own_namespace: &str, party: &Party) -> bool
             .is_none_or(|s| matches(s, &party.labels))
 }
 
-fn port_is(wanted: &NetworkPolicyPort, protocol: &str, port: u16) -> bool {
+fn port_is(wanted: &NetworkPolicyPort, destination: &Party, protocol: &str, port: u16) -> bool {
     // "If not specified, this field defaults to TCP."
     if wanted.protocol.as_deref().unwrap_or("TCP") != protocol {
         return false;
@@ -138,7 +148,11 @@ fn port_is(wanted: &NetworkPolicyPort, protocol: &str, port: u16) -> bool {
         (Some(IntOrString::Int(first)), last) => {
             (*first..=last.unwrap_or(*first)).contains(&i32::from(port))
         }
-        (Some(IntOrString::String(name)), _) => panic!("named port {name} is not generated"),
+        // "This can either be a numerical or named port on a pod": on the destination.
+        (Some(IntOrString::String(name)), _) => destination
+            .named_ports
+            .iter()
+            .any(|(n, p, number)| n == name && *p == protocol && *number == port),
     }
 }
 

@@ -79,6 +79,11 @@ impl Cluster {
             namespace_labels,
             labels: pod.labels.clone(),
             address,
+            named_ports: pod
+                .http
+                .map(|number| ("http".to_owned(), "TCP", number))
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -239,6 +244,7 @@ fn a_pod_sends_only_from_its_own_addresses() {
         number,
         node: 0,
         labels: Labels::new(),
+        http: None,
     };
     let pods = vec![place(0), place(1)];
     let cluster = Cluster {
@@ -269,12 +275,14 @@ fn a_port_opens_only_when_admitted() {
         number: 0,
         node: 0,
         labels: Labels::new(),
+        http: None,
     };
     let other = PodSpecimen {
         namespace: 0,
         number: 1,
         node: 0,
         labels: Labels::new(),
+        http: None,
     };
     let mut compiler = Compiler::new(&Config {
         cluster_secret: [9; 32],

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{
-    Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec, Service, ServicePort,
-    ServiceSpec,
+    Container, ContainerPort, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec,
+    Service, ServicePort, ServiceSpec,
 };
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -35,6 +35,8 @@ pub(crate) struct PodSpecimen {
     pub(crate) number: u8,
     pub(crate) node: usize,
     pub(crate) labels: BTreeMap<String, String>,
+    /// Number of the TCP port that is called `http`.
+    pub(crate) http: Option<u16>,
 }
 
 impl PodSpecimen {
@@ -64,10 +66,23 @@ impl PodSpecimen {
             metadata: named(Some(NAMESPACES[self.namespace]), &self.name(), &self.labels),
             spec: Some(PodSpec {
                 node_name: Some(NODES[self.node].to_owned()),
+                containers: vec![Container {
+                    ports: Some(self.ports()),
+                    ..Container::default()
+                }],
                 ..PodSpec::default()
             }),
             status: None,
         }))
+    }
+
+    fn ports(&self) -> Vec<ContainerPort> {
+        let port = |number: u16| ContainerPort {
+            name: Some("http".to_owned()),
+            container_port: i32::from(number),
+            ..ContainerPort::default()
+        };
+        self.http.map(port).into_iter().collect()
     }
 
     pub(crate) fn attachment(&self, ready: bool) -> Attachment {
@@ -174,12 +189,14 @@ pub(crate) fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 pub(crate) fn pod() -> impl Strategy<Value = PodSpecimen> {
-    (0..NAMESPACES.len(), 0..3u8, 0..NODES.len(), labels()).prop_map(
-        |(namespace, number, node, labels)| PodSpecimen {
+    let http = prop::option::of(prop::sample::select(vec![80, 8080]));
+    (0..NAMESPACES.len(), 0..3u8, 0..NODES.len(), labels(), http).prop_map(
+        |(namespace, number, node, labels, http)| PodSpecimen {
             namespace,
             number,
             node,
             labels,
+            http,
         },
     )
 }
@@ -268,14 +285,15 @@ fn policy_port() -> impl Strategy<Value = NetworkPolicyPort> {
     let protocol = prop::option::of(prop::sample::select(vec!["TCP", "UDP", "SCTP"]));
     let ports = prop_oneof![
         Just((None, None)),
-        Just((Some(i32::from(SERVICE_PORT)), None)),
-        Just((Some(i32::from(TARGET_PORT)), None)),
-        Just((Some(79), Some(8079))),
-        Just((Some(81), Some(8080))),
+        Just((Some(IntOrString::Int(i32::from(SERVICE_PORT))), None)),
+        Just((Some(IntOrString::Int(i32::from(TARGET_PORT))), None)),
+        Just((Some(IntOrString::String("http".to_owned())), None)),
+        Just((Some(IntOrString::Int(79)), Some(8079))),
+        Just((Some(IntOrString::Int(81)), Some(8080))),
     ];
     (protocol, ports).prop_map(|(protocol, (port, end_port))| NetworkPolicyPort {
         protocol: protocol.map(str::to_owned),
-        port: port.map(IntOrString::Int),
+        port,
         end_port,
     })
 }

@@ -14,7 +14,14 @@ pub(crate) enum PortTerm {
     Masked(Protocol, u16, u16),
 }
 
-/// The terms of one port of a rule; none for a named port, which needs the destination Pod.
+impl PortTerm {
+    /// One port.
+    pub(crate) const fn exactly(protocol: Protocol, port: u16) -> Self {
+        Self::Masked(protocol, port, u16::MAX)
+    }
+}
+
+/// The terms of one port of a rule; none for a named port, whose number the destination Pod says.
 pub(crate) fn port_terms(port: &PortMatch) -> Vec<PortTerm> {
     match port {
         PortMatch::All(protocol) => vec![PortTerm::Protocol(*protocol)],
