@@ -207,7 +207,7 @@ fn pod_that_is_never_ready_fails_with_code_11_and_leaves_nothing() {
 
 #[test]
 fn refusal_by_the_controller_ends_add_at_once_and_leaves_nothing() {
-    let node = Node::prepared("refuse");
+    let node = Node::prepared("deny");
     let word = Word("culvert-error", "Pod-is-bound-to-another-node");
     let _controller = Controller::saying(&node.ovsdb(), word);
     let pod = node.container("web");
@@ -224,7 +224,7 @@ fn refusal_by_the_controller_ends_add_at_once_and_leaves_nothing() {
 
 #[test]
 fn link_that_was_in_the_container_before_is_neither_replaced_nor_removed() {
-    let node = Node::prepared("exists");
+    let node = Node::prepared("link");
     let _controller = Controller::start(&node.ovsdb());
     let pod = node.container("web");
     pod.netns
@@ -249,7 +249,7 @@ fn second_add_of_an_attachment_fails_and_does_not_harm_the_first() {
 
 #[test]
 fn new_sandbox_of_a_pod_attaches_while_the_old_one_is_still_there() {
-    let node = Node::prepared("sandbox");
+    let node = Node::prepared("pods");
     let _controller = Controller::start(&node.ovsdb());
     let old = node.container("old");
     let mut new = node.container("new");
@@ -263,7 +263,7 @@ fn new_sandbox_of_a_pod_attaches_while_the_old_one_is_still_there() {
 
 #[test]
 fn del_cleans_up_after_an_add_that_was_killed() {
-    let node = Node::prepared("killed");
+    let node = Node::prepared("kill");
     let pod = node.container("web");
     let mut plugin = Command::new(env!("CARGO_BIN_EXE_culvert-cni"));
     set_environment(&mut plugin, "ADD", &pod);
@@ -285,7 +285,7 @@ fn del_cleans_up_after_an_add_that_was_killed() {
 
 #[test]
 fn add_before_the_node_is_prepared_says_what_is_missing() {
-    let node = Node::bare("unready");
+    let node = Node::bare("early");
     let pod = node.container("web");
     let message = node.add(&pod).failure(11);
     assert!(

@@ -18,7 +18,7 @@ const HELLO: [u8; 8] = [0x06, 0, 0, 8, 0, 0, 0, 1];
 
 #[test]
 fn status_is_50_until_bridge_cidrs_and_controller_are_there() {
-    let node = Node::bare("status");
+    let node = Node::bare("state");
     let status = || node.call_network("STATUS", &node.conf());
     let message = status().failure(50);
     assert!(

@@ -43,7 +43,7 @@ impl Node {
         node
     }
 
-    /// A node without `br-int`.
+    /// A node without `br-int`. `test` has at most 5 letters.
     pub(crate) fn bare(test: &str) -> Self {
         let name = format!("node{}{test}", std::process::id());
         Self {
