@@ -1,3 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Entry point.
-fn main() {}
+//! `culvert-agent`: runs until SIGTERM or SIGINT, and leaves everything in place.
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use node_agent::agent::Agent;
+use node_agent::args::Args;
+use node_agent::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    telemetry::start(args.log_format());
+    let config = args.into_config()?;
+    tracing::info!(
+        node = config.node_name,
+        version = config.version,
+        bridge = config.bridge,
+        encap_ip = %config.encap_ip,
+        datapath = %config.datapath,
+        "agent starts"
+    );
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let mut agent = Agent::new(config)?;
+    tokio::select! {
+        () = agent.run() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("agent ends; the node stays as it is");
+    Ok(())
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The loop: looks at OVSDB, the underlay and vswitchd, and makes true what is decided.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ovsdb_client::{Client, Monitor, Outcome, Remote, Replica, RowError};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::config::{Config, Datapath};
+use crate::desired::{self, DATABASE, DesiredError, Observed, desired};
+use crate::neighbours::{Keeper, Known};
+use crate::underlay::{Link, Underlay, UnderlayError};
+use crate::unixctl::{Unixctl, UnixctlError};
+
+/// The pause before another attempt to reach ovsdb-server, and after a refused transaction.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long ovsdb-server may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// The shortest time between two transactions: should someone else insist on other settings, the
+/// quarrel stays bounded.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The agent of one node.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    underlay: Underlay,
+    keeper: Keeper,
+    observed: Observed,
+    started: Instant,
+    next_round: Instant,
+    /// The peers of the last round.
+    peers: Vec<Ipv4Addr>,
+    /// The link of the tunnel endpoint in the last round, and its number in OVSDB then: a new
+    /// vswitchd makes it anew, and knows no neighbours.
+    endpoint: Option<String>,
+    endpoint_ifindex: Option<i64>,
+    complaint: Complaint,
+}
+
+/// Why a connection to OVSDB is given up.
+#[derive(Debug, thiserror::Error)]
+enum GivenUp {
+    #[error("{0}; is ovsdb-server running on this node?")]
+    Client(#[from] ovsdb_client::Error),
+    #[error("no answer from ovsdb-server at {0} for {limit} s", limit = ANSWER_LIMIT.as_secs())]
+    Silent(Remote),
+    #[error("{0}")]
+    Desired(#[from] DesiredError),
+    #[error("OVSDB: {0}; is this an Open_vSwitch database?")]
+    Row(#[from] RowError),
+}
+
+/// Why tunnels do not work at present.
+#[derive(Debug, thiserror::Error)]
+enum NoTunnels {
+    #[error("no link has the tunnel endpoint address {0}; assign it, or correct --encap-ip")]
+    NoLink(Ipv4Addr),
+    #[error(
+        "tunnel endpoint address {address} is on link {link}, which is no OVS bridge; with \
+         --datapath netdev ovs-vswitchd sends tunnelled packets itself, and needs the address on \
+         the internal port of a bridge of datapath_type=netdev that holds the uplink; move it to \
+         such a bridge, or use --datapath system"
+    )]
+    NoBridge { address: Ipv4Addr, link: String },
+    #[error(
+        "tunnel endpoint address {address} is on bridge {bridge} of datapath_type={found:?}; \
+         tunnels of the netdev datapath need a bridge of datapath_type=netdev: ovs-vsctl set \
+         Bridge {bridge} datapath_type=netdev"
+    )]
+    OtherDatapath {
+        address: Ipv4Addr,
+        bridge: String,
+        found: String,
+    },
+    #[error("{0}")]
+    Underlay(#[from] UnderlayError),
+    #[error("{0}")]
+    Vswitchd(#[from] UnixctlError),
+    #[error("OVSDB: {0}")]
+    Row(#[from] RowError),
+}
+
+/// Says the same thing once only.
+#[derive(Debug, Default)]
+struct Complaint {
+    last: Option<String>,
+}
+
+impl Agent {
+    /// An agent that has not looked at anything yet. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the kernel has no netlink.
+    pub fn new(config: Config) -> Result<Self, UnderlayError> {
+        let now = Instant::now();
+        Ok(Self {
+            observed: Observed {
+                underlay_mtu: config.underlay_mtu,
+                ..Observed::default()
+            },
+            config,
+            underlay: Underlay::open()?,
+            keeper: Keeper::default(),
+            started: now,
+            next_round: now,
+            peers: Vec::new(),
+            endpoint: None,
+            endpoint_ifindex: None,
+            complaint: Complaint::default(),
+        })
+    }
+
+    /// Keeps the node as configured, for ever. May be dropped at any moment.
+    pub async fn run(&mut self) {
+        let mut complaint = Complaint::default();
+        loop {
+            match self.serve(&mut complaint).await {
+                Ok(never) => match never {},
+                Err(error) => complaint.warn(&error.to_string()),
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Works on one connection until it ends.
+    async fn serve(&mut self, complaint: &mut Complaint) -> Result<Infallible, GivenUp> {
+        let client = self.answer(Client::connect(&self.config.ovsdb)).await?;
+        let request = client.monitor(DATABASE, desired::monitor_request());
+        let mut monitor = self.answer(request).await?;
+        tracing::info!(ovsdb = %self.config.ovsdb, "connected to OVSDB");
+        complaint.clear();
+        let mut not_before = Instant::now();
+        let mut is_settled = false;
+        loop {
+            if self.has_news(monitor.replica())? || self.next_round <= Instant::now() {
+                let pause = self.round(monitor.replica()).await;
+                self.next_round = Instant::now() + pause;
+            }
+            sleep_until(not_before).await;
+            if self.reconcile(&monitor).await? {
+                not_before = Instant::now() + MIN_INTERVAL;
+            } else if !is_settled {
+                is_settled = true;
+                tracing::info!("the node is as configured");
+            }
+            tokio::select! {
+                // A round must see what the last transaction has changed.
+                biased;
+                changes = monitor.changed() => drop(changes?),
+                () = sleep_until(self.next_round) => {}
+            }
+        }
+    }
+
+    /// Whether OVSDB says what calls for a round at once: other peers, or a new vswitchd.
+    fn has_news(&mut self, replica: &Replica) -> Result<bool, RowError> {
+        let peers = desired::peers(&self.config, replica)?;
+        let ifindex = match &self.endpoint {
+            None => None,
+            Some(name) => desired::ifindex(replica, name)?,
+        };
+        if (&peers, ifindex) == (&self.peers, self.endpoint_ifindex) {
+            return Ok(false);
+        }
+        (self.peers, self.endpoint_ifindex) = (peers, ifindex);
+        self.keeper.hurry();
+        Ok(true)
+    }
+
+    /// Makes OVSDB right; whether anything had to be changed.
+    async fn reconcile(&self, monitor: &Monitor) -> Result<bool, GivenUp> {
+        let plan = desired(&self.config, &self.observed, monitor.replica())?;
+        if plan.is_empty() {
+            return Ok(false);
+        }
+        let transaction = monitor.client().transact(DATABASE, plan.transaction);
+        match self.answer(transaction).await? {
+            Outcome::Committed(_) => tracing::info!(changes = plan.changes.join(", "), "changed"),
+            Outcome::Failed(failure) => {
+                tracing::error!(
+                    changes = plan.changes.join(", "),
+                    "OVSDB refused the changes: {failure}; correct the row it names"
+                );
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn answer<T>(
+        &self,
+        work: impl Future<Output = Result<T, ovsdb_client::Error>>,
+    ) -> Result<T, GivenUp> {
+        match timeout(ANSWER_LIMIT, work).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(GivenUp::Silent(self.config.ovsdb.clone())),
+        }
+    }
+
+    /// Looks at the underlay, keeps neighbours warm, and says how soon to look again.
+    async fn round(&mut self, replica: &Replica) -> Duration {
+        match self.keep_neighbours(replica).await {
+            Ok(()) => self.complaint.resolved("tunnels can be used"),
+            Err(cause) => {
+                self.complaint
+                    .warn(&format!("tunnels cannot be used: {cause}"));
+                self.keeper.lost();
+                self.observed.resolved.clear();
+            }
+        }
+        let resolved = &self.observed.resolved;
+        let missing = self
+            .peers
+            .iter()
+            .filter(|peer| !resolved.contains(peer))
+            .count();
+        self.keeper.pause(missing)
+    }
+
+    async fn keep_neighbours(&mut self, replica: &Replica) -> Result<(), NoTunnels> {
+        let address = self.config.encap_ip;
+        let link = self
+            .underlay
+            .link_with(address)
+            .await?
+            .ok_or(NoTunnels::NoLink(address))?;
+        if self.config.underlay_mtu.is_none() {
+            self.observed.underlay_mtu = Some(link.mtu);
+        }
+        if self.endpoint.as_ref() != Some(&link.name) {
+            self.endpoint_ifindex = desired::ifindex(replica, &link.name)?;
+            self.endpoint = Some(link.name.clone());
+        }
+        let resolved = match self.config.datapath {
+            Datapath::System => self.keep_in_kernel().await?,
+            Datapath::Netdev => self.keep_in_vswitchd(replica, &link).await?,
+        };
+        if resolved != self.observed.resolved {
+            tracing::info!(
+                resolved = resolved.len(),
+                peers = self.peers.len(),
+                "link-layer addresses of tunnel peers"
+            );
+            self.observed.resolved = resolved;
+        }
+        Ok(())
+    }
+
+    /// The kernel sends tunnelled packets, and resolves their neighbours, on whatever link.
+    async fn keep_in_kernel(&mut self) -> Result<BTreeSet<Ipv4Addr>, NoTunnels> {
+        let known = Known {
+            routes: self.underlay.routes(None).await?,
+            kernel: self.underlay.neighbours(None).await?,
+            ovs: None,
+        };
+        let round = self
+            .keeper
+            .plan(self.started.elapsed(), &self.peers, &known);
+        self.underlay
+            .probe(self.config.encap_ip, round.probe)
+            .await?;
+        Ok(self.keeper.resolved(&self.peers, &known.routes))
+    }
+
+    /// vswitchd sends tunnelled packets through the bridge that has the tunnel endpoint address.
+    async fn keep_in_vswitchd(
+        &mut self,
+        replica: &Replica,
+        link: &Link,
+    ) -> Result<BTreeSet<Ipv4Addr>, NoTunnels> {
+        let bridge = link.name.as_str();
+        self.expect_netdev_bridge(replica, bridge)?;
+        if self.peers.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut vswitchd = Unixctl::connect(&self.config.ovs_rundir).await?;
+        let known = Known {
+            routes: self.underlay.routes(Some(link.index)).await?,
+            kernel: self.underlay.neighbours(Some(link.index)).await?,
+            ovs: Some(vswitchd.tunnel_neighbours(bridge).await?),
+        };
+        let round = self
+            .keeper
+            .plan(self.started.elapsed(), &self.peers, &known);
+        self.underlay
+            .probe(self.config.encap_ip, round.probe)
+            .await?;
+        for (neighbour, mac) in round.set {
+            vswitchd
+                .set_tunnel_neighbour(bridge, neighbour, mac)
+                .await?;
+            self.keeper.taken(neighbour);
+        }
+        Ok(self.keeper.resolved(&self.peers, &known.routes))
+    }
+
+    fn expect_netdev_bridge(&self, replica: &Replica, bridge: &str) -> Result<(), NoTunnels> {
+        let address = self.config.encap_ip;
+        match desired::datapath_type(replica, bridge)? {
+            None => Err(NoTunnels::NoBridge {
+                address,
+                link: bridge.to_owned(),
+            }),
+            Some("netdev") => Ok(()),
+            Some(found) => Err(NoTunnels::OtherDatapath {
+                address,
+                bridge: bridge.to_owned(),
+                found: found.to_owned(),
+            }),
+        }
+    }
+}
+
+impl Complaint {
+    fn warn(&mut self, text: &str) {
+        if self.last.as_deref() != Some(text) {
+            tracing::warn!("{text}");
+            self.last = Some(text.to_owned());
+        }
+    }
+
+    fn resolved(&mut self, text: &str) {
+        if self.last.take().is_some() {
+            tracing::info!("{text}");
+        }
+    }
+
+    fn clear(&mut self) {
+        self.last = None;
+    }
+}

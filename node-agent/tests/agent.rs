@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real `culvert-agent` on nodes with real Open vSwitch; needs root.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use integration::{Node, Testbed, command, wait};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A bed with the name of this process; `test` has at most 5 letters.
+fn bed(test: &str, nodes: usize) -> Testbed {
+    Testbed::new(&format!("node{}{test}", std::process::id()), nodes).unwrap()
+}
+
+/// Starts an agent on node 1 and waits until it has nothing left to do. `label` is for its log.
+fn start(bed: &Testbed, label: &str, more: &[&str]) {
+    let node = bed.node(1).unwrap();
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_culvert-agent"));
+    agent
+        .args([
+            "--node-name",
+            "node-1",
+            "--datapath",
+            "netdev",
+            "--ovsdb",
+            &node.db(),
+        ])
+        .args([
+            "--controller",
+            "tcp:10.99.0.1:6653",
+            "--manager",
+            "tcp:10.99.0.1:6640",
+        ])
+        .args(more);
+    if !more.contains(&"--encap-ip") {
+        agent.args(["--encap-ip", &node.underlay().to_string()]);
+    }
+    bed.start(node.netns(), label, &agent).unwrap();
+    wait_for_log(bed, label, "the node is as configured");
+}
+
+fn wait_for_log(bed: &Testbed, label: &str, text: &str) {
+    let log = bed.dir().join(format!("{label}.log"));
+    wait::until_true(
+        format_args!("{text:?} in the log of {label}"),
+        LIMIT,
+        || {
+            bed.check_processes()?;
+            Ok(std::fs::read_to_string(&log)?.contains(text))
+        },
+    )
+    .unwrap();
+}
+
+fn get(node: &Node, record: &str, column: &str) -> String {
+    let text = node
+        .ovs()
+        .vsctl(&format!("--if-exists get {record} {column}"))
+        .unwrap();
+    text.trim().trim_matches('"').to_owned()
+}
+
+/// Everything the agent may write, and the versions of rows that nobody else writes.
+fn state(node: &Node) -> String {
+    let mut state = String::new();
+    for (table, columns) in [
+        ("Open_vSwitch", "bridges,manager_options,external_ids"),
+        (
+            "Bridge",
+            "name,ports,controller,fail_mode,protocols,other_config,external_ids",
+        ),
+        ("Port", "name,interfaces"),
+        ("Interface", "_uuid,name,type,options,external_ids"),
+        (
+            "Controller",
+            "_uuid,target,inactivity_probe,max_backoff,external_ids",
+        ),
+        (
+            "Manager",
+            "_uuid,target,inactivity_probe,max_backoff,external_ids",
+        ),
+    ] {
+        let list = format!("--format=json --columns={columns} list {table}");
+        state.push_str(&node.ovs().vsctl(&list).unwrap());
+    }
+    let select = |table: &str| {
+        format!(r#"{{"op":"select","table":"{table}","where":[],"columns":["_uuid","_version"]}}"#)
+    };
+    let tables = ["Open_vSwitch", "Bridge", "Port"].map(select).join(",");
+    let query = format!(r#"["Open_vSwitch",{tables}]"#);
+    state + &command::run("ovsdb-client", &["transact", &node.db(), &query]).unwrap()
+}
+
+#[test]
+fn fresh_node_is_prepared_and_a_second_start_changes_nothing() {
+    let bed = bed("fresh", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "first", &[]);
+    for (column, value) in [
+        ("fail_mode", "secure"),
+        ("protocols", "[OpenFlow15]"),
+        ("datapath_type", "netdev"),
+        ("other_config:disable-in-band", "true"),
+        ("external_ids:culvert-agent", env!("CARGO_PKG_VERSION")),
+        ("external_ids:culvert-encap-ip", "10.98.0.11"),
+        // 1500 minus IPv4, UDP, Geneve, its option and the inner Ethernet header.
+        ("external_ids:culvert-mtu", "1434"),
+    ] {
+        assert_eq!(get(node, "Bridge br-int", column), value, "{column}");
+    }
+    assert_eq!(
+        get(node, "Open_vSwitch .", "external_ids:culvert-node"),
+        "node-1"
+    );
+    assert_eq!(get(node, "Interface culvert-tun", "type"), "geneve");
+    assert_eq!(
+        get(node, "Interface culvert-tun", "options"),
+        "{csum=\"true\", key=flow, local_ip=\"10.98.0.11\", remote_ip=flow}"
+    );
+    assert!(node.ovs().port_number("culvert-tun").unwrap() > 0);
+    let controller = node.ovs().vsctl("get-controller br-int").unwrap();
+    assert_eq!(controller.trim(), "tcp:10.99.0.1:6653");
+    assert_eq!(
+        node.ovs().vsctl("get-manager").unwrap().trim(),
+        "tcp:10.99.0.1:6640"
+    );
+
+    bed.stop("first").unwrap();
+    wait_for_log(&bed, "first", "agent ends");
+    let before = state(node);
+    start(&bed, "second", &[]);
+    assert_eq!(state(node), before);
+    let log = std::fs::read_to_string(bed.dir().join("second.log")).unwrap();
+    assert!(!log.contains("changed"), "{log}");
+}
+
+#[test]
+fn flows_survive_the_agent_its_restart_and_a_new_set_of_controllers() {
+    let bed = bed("flows", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "first", &[]);
+    node.ovs()
+        .ofctl("add-flow", "br-int", Some("cookie=0x17,actions=drop"))
+        .unwrap();
+    let has_flow = || {
+        node.ovs()
+            .dump_flows("br-int")
+            .unwrap()
+            .contains("cookie=0x17")
+    };
+    assert!(has_flow());
+    bed.kill("first").unwrap();
+    assert!(has_flow());
+    start(&bed, "second", &["--controller", "tcp:10.99.0.2:6653"]);
+    let controllers = node.ovs().vsctl("get-controller br-int").unwrap();
+    assert_eq!(controllers.lines().count(), 2, "{controllers}");
+    bed.kill("second").unwrap();
+    start(&bed, "third", &[]);
+    let controllers = node.ovs().vsctl("get-controller br-int").unwrap();
+    assert_eq!(controllers.trim(), "tcp:10.99.0.1:6653");
+    assert!(has_flow());
+}
+
+#[test]
+fn wrong_settings_are_corrected_also_after_ovsdb_came_back() {
+    let bed = bed("drift", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "agent", &[]);
+    let corrected = |column: &str, value: &str| {
+        wait::until_true(column, LIMIT, || {
+            Ok(get(node, "Bridge br-int", column) == value)
+        })
+        .unwrap();
+    };
+    node.ovs()
+        .vsctl("remove Bridge br-int external_ids culvert-mtu")
+        .unwrap();
+    corrected("external_ids:culvert-mtu", "1434");
+    node.ovs().kill_server().unwrap();
+    node.ovs().start_server().unwrap();
+    node.ovs()
+        .vsctl("set Bridge br-int fail_mode=standalone")
+        .unwrap();
+    corrected("fail_mode", "secure");
+    node.ovs().vsctl("del-port culvert-tun").unwrap();
+    wait::until_true("the tunnel port", LIMIT, || {
+        Ok(node
+            .ovs()
+            .vsctl("list-ports br-int")?
+            .contains("culvert-tun"))
+    })
+    .unwrap();
+}
+
+#[test]
+fn reachable_peers_are_known_to_ovs_and_stay_known() {
+    let bed = bed("peers", 2);
+    let (node, peer) = (
+        bed.node(1).unwrap(),
+        bed.node(2).unwrap().underlay().to_string(),
+    );
+    start(&bed, "agent", &[]);
+    assert_eq!(
+        get(node, "Bridge br-int", "external_ids:culvert-peers-resolved"),
+        ""
+    );
+
+    // The second of them does not exist.
+    let set = format!("set Bridge br-int external_ids:culvert-peers=\"{peer},10.98.0.200\"");
+    node.ovs().vsctl(&set).unwrap();
+    let is_resolved = || {
+        let resolved = get(node, "Bridge br-int", "external_ids:culvert-peers-resolved");
+        let known = node.ovs().appctl("tnl/neigh/show")?;
+        assert!(
+            !resolved.contains("10.98.0.200") && !known.contains("10.98.0.200"),
+            "{known}"
+        );
+        // What is reported is known, at every moment.
+        assert!(
+            resolved.is_empty() || known.contains(&peer),
+            "{resolved}: {known}"
+        );
+        Ok(resolved == peer && known.contains(&peer))
+    };
+    wait::until_true("the peer to be resolved", LIMIT, is_resolved).unwrap();
+
+    // So the first packet of a tunnel is sent, not held back for ARP.
+    let to_peer = format!("actions=set_field:{peer}->tun_dst,output:culvert-tun");
+    node.ovs()
+        .ofctl("add-flow", "br-int", Some(&to_peer))
+        .unwrap();
+    let trace = node
+        .ovs()
+        .appctl("ofproto/trace br-int in_port=LOCAL")
+        .unwrap();
+    assert!(trace.contains("tnl_push"), "{trace}");
+
+    // A restart of vswitchd forgets all neighbours, and takes the underlay's link away meanwhile.
+    node.ovs().kill_vswitchd().unwrap();
+    wait::until_true("the loss to be reported", LIMIT, || {
+        Ok(get(node, "Bridge br-int", "external_ids:culvert-peers-resolved").is_empty())
+    })
+    .unwrap();
+    node.ovs().start_vswitchd().unwrap();
+    node.address_underlay().unwrap();
+    wait::until_true("the peer to be resolved again", LIMIT, is_resolved).unwrap();
+}
+
+#[test]
+fn endpoint_on_a_link_that_is_no_bridge_is_explained() {
+    let bed = bed("nobr", 1);
+    let management = bed.node(1).unwrap().management().to_string();
+    start(&bed, "agent", &["--encap-ip", &management]);
+    wait_for_log(&bed, "agent", "is on link mgmt0, which is no OVS bridge");
+}
