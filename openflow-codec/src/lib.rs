@@ -17,6 +17,7 @@ pub mod instruction;
 pub mod message;
 pub mod oxm;
 mod reader;
+pub mod text;
 mod writer;
 
 pub use action::{Action, Ct, Nat, Subfield};

@@ -7,5 +7,5 @@ mod wire;
 
 pub(crate) use flow_match::width_mask;
 pub use flow_match::{Match, MatchField};
-pub use registry::{Class, Field, FieldInfo, Prerequisite};
+pub use registry::{Class, Field, FieldInfo, Form, Prerequisite};
 pub(crate) use wire::*;

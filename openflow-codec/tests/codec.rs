@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The codec against its own promises and against the installed Open vSwitch.
 
+#[path = "codec/generate.rs"]
+mod generate;
+#[path = "codec/oracle.rs"]
+mod oracle;
 #[path = "codec/ovs.rs"]
 mod ovs;
+#[path = "codec/properties.rs"]
+mod properties;
 #[path = "codec/sample.rs"]
 mod sample;
 #[path = "codec/stored.rs"]

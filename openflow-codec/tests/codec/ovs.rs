@@ -125,6 +125,36 @@ impl Ovs {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Runs `ovs-ofctl` in OpenFlow 1.5.
+    pub(crate) fn ofctl(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["-O", "OpenFlow15"];
+        all.extend(arguments);
+        self.run("ovs-ofctl", &all)
+    }
+
+    /// Runs `ovs-ofctl` in OpenFlow 1.5 with something to read.
+    pub(crate) fn ofctl_with_input(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut child = self
+            .command("ovs-ofctl", &["-O", "OpenFlow15"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ovs-ofctl; install openvswitch-switch");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(input));
+            child.wait_with_output().expect("ovs-ofctl runs")
+        });
+        assert!(
+            output.status.success(),
+            "ovs-ofctl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// An OpenFlow connection to the bridge, past HELLO.
     pub(crate) fn connect(&self) -> Connection {
         let stream = UnixStream::connect(self.path("br0.mgmt")).expect("br0.mgmt");

@@ -19,7 +19,7 @@ use crate::ovs::{Connection, Ovs};
 use crate::sample;
 
 /// Maps the identity option, as a session does at its start.
-fn map_identity(switch: &mut Connection) {
+pub(crate) fn map_identity(switch: &mut Connection) {
     switch.apply(&[Message::TlvTableMod(TlvTableMod {
         command: TlvTableCommand::Add,
         mappings: vec![sample::IDENTITY],
@@ -32,7 +32,7 @@ fn map_identity(switch: &mut Connection) {
     switch.context = Context::with_tlv_table(&reply.mappings);
 }
 
-fn dump(switch: &mut Connection) -> Vec<Flow> {
+pub(crate) fn dump(switch: &mut Connection) -> Vec<Flow> {
     let request = RequestBody::Flow(FlowFilter::all());
     switch
         .apply(&[Message::MultipartRequest(request.into())])
@@ -48,6 +48,21 @@ fn dump(switch: &mut Connection) -> Vec<Flow> {
         .collect()
 }
 
+pub(crate) fn dump_groups(switch: &mut Connection) -> Vec<Group> {
+    let request = RequestBody::GroupDesc(GroupId::ALL);
+    switch
+        .apply(&[Message::MultipartRequest(request.into())])
+        .into_iter()
+        .flat_map(|answer| match answer {
+            Message::MultipartReply(reply) => match reply.body {
+                ReplyBody::GroupDesc(groups) => groups,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
 #[test]
 fn a_flow_reads_back_as_it_was_written() {
     let ovs = Ovs::start();
@@ -55,7 +70,7 @@ fn a_flow_reads_back_as_it_was_written() {
     map_identity(&mut switch);
     let flow = sample::flow();
     switch.apply(&[Message::FlowMod(FlowMod::add(&flow))]);
-    assert_eq!(dump(&mut switch), [flow.clone()]);
+    assert_eq!(dump(&mut switch), std::slice::from_ref(&flow));
     switch.apply(&[Message::FlowMod(FlowMod::delete_by_cookie(flow.cookie))]);
     assert_eq!(dump(&mut switch), []);
 }
@@ -142,12 +157,7 @@ fn a_group_reads_back_as_it_was_written() {
         ],
     };
     switch.apply(&[Message::GroupMod(GroupMod::add_or_modify(group.clone()))]);
-    let request = RequestBody::GroupDesc(GroupId::ALL);
-    let answers = switch.apply(&[Message::MultipartRequest(request.into())]);
-    let [Message::MultipartReply(reply)] = answers.as_slice() else {
-        panic!("{answers:?}");
-    };
-    assert_eq!(reply.body, ReplyBody::GroupDesc(vec![group]));
+    assert_eq!(dump_groups(&mut switch), [group]);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Texts cut into `key`, `key=value`, `key:value` and `key(value)`.
+
+use super::TextError;
+
+/// One word of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    /// What stands before the first `=`, `:` or `(`.
+    pub(super) key: &'a str,
+    /// What stands after it; for `(` what stands between the parentheses.
+    pub(super) value: &'a str,
+    /// That first character; `None` for a lone word.
+    pub(super) delimiter: Option<char>,
+    /// All of it.
+    pub(super) text: &'a str,
+}
+
+/// Cuts `text` at commas and white space that stand outside of parentheses and brackets.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, TextError> {
+    pieces(text, |c| c == ',' || c.is_ascii_whitespace())?
+        .into_iter()
+        .filter(|piece| !piece.is_empty())
+        .map(token)
+        .collect()
+}
+
+/// Cuts `text` where `is_cut` says so, outside of parentheses and brackets.
+pub(super) fn pieces(text: &str, is_cut: impl Fn(char) -> bool) -> Result<Vec<&str>, TextError> {
+    let unbalanced = || TextError::Unbalanced(text.to_owned());
+    let mut pieces = Vec::new();
+    let mut depth = 0usize;
+    let mut rest = text;
+    let mut length = 0usize;
+    for c in text.chars() {
+        match c {
+            '(' | '[' => depth = depth.saturating_add(1),
+            ')' | ']' => depth = depth.checked_sub(1).ok_or_else(unbalanced)?,
+            c if depth == 0 && is_cut(c) => {
+                let (piece, after) = rest.split_at_checked(length).ok_or_else(unbalanced)?;
+                pieces.push(piece);
+                rest = after.get(c.len_utf8()..).ok_or_else(unbalanced)?;
+                length = 0;
+                continue;
+            }
+            _ => {}
+        }
+        length = length.saturating_add(c.len_utf8());
+    }
+    if depth != 0 {
+        return Err(unbalanced());
+    }
+    pieces.push(rest);
+    Ok(pieces)
+}
+
+fn token(text: &str) -> Result<Token<'_>, TextError> {
+    let Some((at, delimiter)) = text
+        .char_indices()
+        .find(|(_, c)| matches!(c, '=' | ':' | '('))
+    else {
+        return Ok(Token {
+            key: text,
+            value: "",
+            delimiter: None,
+            text,
+        });
+    };
+    let unbalanced = || TextError::Unbalanced(text.to_owned());
+    let (key, value) = text.split_at_checked(at).ok_or_else(unbalanced)?;
+    let value = value.get(1..).ok_or_else(unbalanced)?;
+    let value = if delimiter == '(' {
+        value.strip_suffix(')').ok_or_else(unbalanced)?
+    } else {
+        value
+    };
+    Ok(Token {
+        key,
+        value,
+        delimiter: Some(delimiter),
+        text,
+    })
+}
+
+/// A number, decimal or with `0x`.
+pub(super) fn number(what: &str, text: &str) -> Result<u128, TextError> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u128::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| TextError::bad_value(what, text))
+}
+
+/// A number that fits in `T`.
+pub(super) fn small<T: TryFrom<u128>>(what: &str, text: &str) -> Result<T, TextError> {
+    T::try_from(number(what, text)?).map_err(|_| TextError::bad_value(what, text))
+}
+
+/// Bytes written as pairs of hexadecimal digits, with or without points between them.
+pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| *c != '.')
+        .map(|c| c.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
