@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers of the API as text for people.
+
+mod flows;
+mod lists;
+mod status;
+
+pub(crate) use flows::{explain, flows};
+pub(crate) use lists::{nodes, pods, source};
+pub(crate) use status::status;
+
+/// The word that the API uses for a state.
+fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "?".to_owned(),
+    }
+}
