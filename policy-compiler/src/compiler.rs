@@ -130,6 +130,11 @@ impl Compiler {
         })
     }
 
+    /// Every flow of a node's own layer, and why; `None` until the node was observed.
+    pub fn explain_node(&self, node: &str) -> Option<Vec<Explanation>> {
+        self.owners.explain_node(node)
+    }
+
     /// Every node, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()

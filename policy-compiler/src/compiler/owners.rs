@@ -106,16 +106,30 @@ impl Owners {
             .iter()
             .map(|(node, layer)| (Scope::Node(node.clone()), layer));
         let layers = std::iter::once((Scope::Cluster, &self.cluster)).chain(nodes);
-        let explain = |(scope, layer): (Scope, &Layer)| -> Vec<Explanation> {
-            let entries = layer.entries().filter(|entry| wanted(entry));
-            entries
-                .map(|entry| Explanation {
-                    scope: scope.clone(),
-                    flow: Arc::clone(&entry.flow),
-                    causes: entry.causes.iter().cloned().collect(),
-                })
-                .collect()
-        };
-        layers.flat_map(explain).collect()
+        layers
+            .flat_map(|(scope, layer)| explain_layer(&scope, layer, &wanted))
+            .collect()
     }
+
+    /// Every flow of a node's own layer, with causes.
+    pub(super) fn explain_node(&self, node: &str) -> Option<Vec<Explanation>> {
+        let layer = self.nodes.get(node)?;
+        let scope = Scope::Node(node.to_owned());
+        Some(explain_layer(&scope, layer, |_| true))
+    }
+}
+
+fn explain_layer(
+    scope: &Scope,
+    layer: &Layer,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Vec<Explanation> {
+    let entries = layer.entries().filter(|entry| wanted(entry));
+    entries
+        .map(|entry| Explanation {
+            scope: scope.clone(),
+            flow: Arc::clone(&entry.flow),
+            causes: entry.causes.iter().cloned().collect(),
+        })
+        .collect()
 }

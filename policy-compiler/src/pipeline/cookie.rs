@@ -10,8 +10,8 @@ use openflow_codec::{Cookie, Flow};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum CookieKind {
-    /// Digest of a layer.
-    Marker = 0xc0,
+    /// Digest of the cluster layer.
+    ClusterMarker = 0xc0,
     /// Fixed part of the pipeline.
     Pipeline = 0xc1,
     /// How to reach, and hear, other nodes.
@@ -22,6 +22,9 @@ pub enum CookieKind {
     Service = 0xc4,
     /// A `NetworkPolicy`.
     Policy = 0xc5,
+    /// Digest of the node layer. Not the kind of the other marker: a layer's marker is found and
+    /// taken away by its kind.
+    NodeMarker = 0xcf,
 }
 
 /// Bits of a cookie that say whether a flow is ours.
@@ -33,13 +36,14 @@ pub const OURS_VALUE: u64 = 0xc000_0000_0000_0000;
 const HASH_BITS: u32 = 56;
 
 impl CookieKind {
-    const ALL: [Self; 6] = [
-        Self::Marker,
+    const ALL: [Self; 7] = [
+        Self::ClusterMarker,
         Self::Pipeline,
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::Policy,
+        Self::NodeMarker,
     ];
 
     /// The kind of this cookie, if it is one of ours.
@@ -58,12 +62,13 @@ impl CookieKind {
     /// Word for output.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Marker => "marker",
+            Self::ClusterMarker => "cluster marker",
             Self::Pipeline => "pipeline",
             Self::Node => "node",
             Self::Pod => "pod",
             Self::Service => "service",
             Self::Policy => "policy",
+            Self::NodeMarker => "node marker",
         }
     }
 }
