@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers to the REST API: what is known, in the words of `api-types`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api_types as api;
+use openflow_codec::{Cookie, Flow, Match};
+use openflow_session::{LayerState, Marker};
+use policy_compiler::pipeline::Table;
+use policy_compiler::{
+    AttachmentKey, AttachmentStatus, Cause, Explanation, Kind, ObjectKey, Scope,
+};
+
+use super::{Control, Standing};
+use crate::machine::{Claim, PodInterface};
+use crate::switch::config::{cluster_marker, node_marker};
+
+/// Which flows are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowQuery {
+    /// Those that exist because of this object.
+    Object(ObjectKey),
+    /// Those of this node's own layer.
+    Node(String),
+    /// Those with this cookie.
+    Cookie(Cookie),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// No such node.
+    #[error("no machine has called itself node {0} yet; see `culvert nodes`")]
+    UnknownNode(String),
+    /// No flow has the cookie.
+    #[error(
+        "no flow has cookie {0}; cookies of Culvert's flows begin with 0xc, and that of a marker flow \
+         (0xc0..., 0xcf...) changes with every change of its layer"
+    )]
+    UnknownCookie(Cookie),
+}
+
+impl Control {
+    /// `GET /v1/status`.
+    pub fn status(&self) -> api::Status {
+        let nodes = self.nodes();
+        let pods = self.pods();
+        let count_nodes = |state| {
+            nodes
+                .nodes
+                .iter()
+                .filter(|node| node.state == state)
+                .count()
+        };
+        let count_pods = |state| pods.pods.iter().filter(|pod| pod.state == state).count();
+        let node_flows = self
+            .rollout
+            .nodes()
+            .values()
+            .map(|layer| layer.flows().len())
+            .sum();
+        api::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: api::SourceSummary {
+                location: self.source.location.clone(),
+                loaded: self.source.loaded,
+                objects: self.source.objects,
+                problems: self.source.problems.len(),
+            },
+            nodes: api::NodeCounts {
+                total: nodes.nodes.len(),
+                programmed: count_nodes(api::NodeState::Programmed),
+                syncing: count_nodes(api::NodeState::Syncing),
+                waiting: count_nodes(api::NodeState::Waiting),
+                disconnected: count_nodes(api::NodeState::Disconnected),
+                refused: count_nodes(api::NodeState::Refused),
+            },
+            pods: api::PodCounts {
+                total: pods.pods.len(),
+                ready: count_pods(api::PodState::Ready),
+                admitted: count_pods(api::PodState::Admitted),
+                programmed: count_pods(api::PodState::Programmed),
+                pending: count_pods(api::PodState::Pending),
+                refused: count_pods(api::PodState::Refused),
+            },
+            flows: api::FlowCounts {
+                cluster: self.rollout.cluster().flows().len(),
+                cluster_groups: self.rollout.cluster().groups().len(),
+                node: node_flows,
+            },
+            rollout: api::RolloutStatus {
+                phase: self.rollout.phase().to_owned(),
+                generation: self.rollout.generation().0,
+                waiting_for: self.rollout.waiting().map(str::to_owned).collect(),
+                pending_changes: self.pending.len(),
+            },
+            rejected: self
+                .rejected
+                .iter()
+                .map(|(key, reason)| api::RejectedObject {
+                    object: key.to_string(),
+                    reason: reason.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// `GET /v1/source`; what the compiler refused stands beside what the source found.
+    pub fn source(&self) -> api::Source {
+        let mut source = self.source.clone();
+        for (key, reason) in &self.rejected {
+            let (file, line) = self.places.get(key).cloned().unwrap_or_default();
+            source.problems.push(api::Problem {
+                file,
+                line,
+                object: Some(key.to_string()),
+                severity: api::Severity::Error,
+                reason: format!("{reason}; what the object said before stays in force"),
+            });
+        }
+        source.problems.sort();
+        source
+    }
+
+    /// Whether the source is loaded; until then no switch is touched.
+    pub fn is_loaded(&self) -> bool {
+        self.source.loaded
+    }
+
+    /// `GET /v1/nodes`.
+    pub fn nodes(&self) -> api::Nodes {
+        let names: BTreeSet<&String> = self.nodes.keys().chain(&self.node_objects).collect();
+        let mut nodes: Vec<api::Node> = names.into_iter().map(|name| self.node(name)).collect();
+        for machine in self.machines.values() {
+            let (state, reason) = match &machine.standing {
+                Standing::Accepted(_) => continue,
+                Standing::Waiting(reason) => (api::NodeState::Waiting, reason),
+                Standing::Refused(reason) => (api::NodeState::Refused, reason),
+            };
+            let reason = if self.source.loaded {
+                reason.clone()
+            } else {
+                "the source is not loaded; see `culvert source`".to_owned()
+            };
+            let name = machine.view.node.clone().unwrap_or_default();
+            let bridge = machine.view.bridge.as_ref();
+            nodes.push(api::Node {
+                name,
+                state,
+                reason: Some(reason),
+                ovsdb: Some(machine.remote.clone()),
+                openflow: None,
+                ovs_version: None,
+                datapath_id: bridge.and_then(|b| Some(b.datapath_id?.to_string())),
+                address: None,
+                pod_cidrs: Vec::new(),
+                agent: bridge.and_then(|bridge| bridge.agent.clone()),
+                tunnel_port: machine.view.tunnel_port.map(|port| port.0),
+                peers_resolved: Vec::new(),
+                pods: machine.view.interfaces.len(),
+                flows: 0,
+                mods_sent: 0,
+            });
+        }
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        let unclaimed = self.unjoined.iter().filter_map(|connection| {
+            let id = self.switches.get(connection)?.datapath_id;
+            (!self.node_of_datapath.contains_key(&id)).then(|| id.to_string())
+        });
+        api::Nodes {
+            nodes,
+            unclaimed_switches: unclaimed.collect(),
+        }
+    }
+
+    /// `GET /v1/pods`.
+    pub fn pods(&self) -> api::Pods {
+        let mut pods = Vec::new();
+        for (node, record) in &self.nodes {
+            for (name, interface) in &record.view.interfaces {
+                pods.push(self.pod(node, name, interface));
+            }
+        }
+        api::Pods { pods }
+    }
+
+    /// `GET /v1/flows` and `GET /v1/explain/{cookie}`.
+    ///
+    /// # Errors
+    /// There is no such node, or no flow with the cookie.
+    pub fn flows(&self, query: &FlowQuery) -> Result<api::Flows, QueryError> {
+        let mut found = match query {
+            FlowQuery::Object(key) => self.compiler.flows_of(key),
+            FlowQuery::Cookie(cookie) => {
+                let mut found = self.compiler.explain(*cookie);
+                found.extend(self.explain_marker(*cookie));
+                if found.is_empty() {
+                    return Err(QueryError::UnknownCookie(*cookie));
+                }
+                found
+            }
+            FlowQuery::Node(node) => self
+                .compiler
+                .explain_node(node)
+                .ok_or_else(|| QueryError::UnknownNode(node.clone()))?,
+        };
+        let place = |explanation: &Explanation| {
+            let Explanation { scope, flow, .. } = explanation;
+            (
+                flow.table,
+                std::cmp::Reverse(flow.priority),
+                flow.flow_match.clone(),
+                scope.clone(),
+            )
+        };
+        found.sort_by_cached_key(place);
+        Ok(api::Flows {
+            flows: found.iter().map(flow).collect(),
+        })
+    }
+
+    /// Markers are written by sessions, so the compiler does not know them.
+    fn explain_marker(&self, cookie: Cookie) -> Vec<Explanation> {
+        let cluster = std::iter::once((Scope::Cluster, cluster_marker(), self.rollout.cluster()));
+        let nodes = self.rollout.nodes().iter();
+        let nodes = nodes.map(|(node, layer)| (Scope::Node(node.clone()), node_marker(), layer));
+        let markers = cluster
+            .chain(nodes)
+            .filter(|(_, marker, layer)| marker.cookie(layer.digest()) == cookie);
+        let explain = |(scope, marker, layer): (Scope, Marker, &LayerState)| {
+            let whose = match &scope {
+                Scope::Cluster => "the cluster layer".to_owned(),
+                Scope::Node(node) => format!("the layer of node {node}"),
+            };
+            let (flows, groups) = (layer.flows().len(), layer.groups().len());
+            let why = format!(
+                "marks {whose}: the cookie is the digest of its {flows} flows and {groups} groups, so that a \
+                 switch that holds them is left alone"
+            );
+            let flow = Flow {
+                table: marker.table,
+                priority: marker.priority,
+                flow_match: Match::any(),
+                cookie,
+                idle_timeout: 0,
+                hard_timeout: 0,
+                instructions: Vec::new(),
+            };
+            let causes = vec![Cause {
+                object: None,
+                attachment: None,
+                why: why.into(),
+            }];
+            Explanation {
+                scope,
+                flow: Arc::new(flow),
+                causes,
+            }
+        };
+        markers.map(explain).collect()
+    }
+
+    fn node(&self, name: &str) -> api::Node {
+        let record = self.nodes.get(name);
+        let object = self.compiler.nodes().find(|object| object.name == name);
+        let bridge = record.and_then(|record| record.view.bridge.as_ref());
+        let datapath_id = record.and_then(super::NodeRecord::datapath_id);
+        let switch =
+            datapath_id.and_then(|id| self.switches.get(self.switch_of_datapath.get(&id)?));
+        let machine = record.and_then(|record| self.machines.get(&record.machine?));
+        let (state, reason) = self.node_state(name);
+        api::Node {
+            name: name.to_owned(),
+            state,
+            reason,
+            ovsdb: machine.map(|machine| machine.remote.clone()),
+            openflow: switch.map(|switch| switch.remote.clone()),
+            ovs_version: switch.map(|switch| switch.software.clone()),
+            datapath_id: datapath_id.map(|id| id.to_string()),
+            address: object.and_then(|object| Some(object.address?.to_string())),
+            pod_cidrs: object
+                .map(|object| object.pod_cidrs.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            agent: bridge.and_then(|bridge| bridge.agent.clone()),
+            tunnel_port: record
+                .and_then(|record| record.view.tunnel_port)
+                .map(|port| port.0),
+            peers_resolved: bridge
+                .map(|bridge| {
+                    bridge
+                        .peers_resolved
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            pods: record.map_or(0, |record| record.view.interfaces.len()),
+            flows: self
+                .rollout
+                .nodes()
+                .get(name)
+                .map_or(0, |layer| layer.flows().len()),
+            mods_sent: switch.map_or(0, |switch| switch.mods_sent),
+        }
+    }
+
+    fn node_state(&self, name: &str) -> (api::NodeState, Option<String>) {
+        let Some(record) = self.nodes.get(name) else {
+            let reason = "its machine has not connected; set the manager of its OVSDB to this controller \
+                          (the node agent does)";
+            return (api::NodeState::Disconnected, Some(reason.to_owned()));
+        };
+        if self.rollout.is_connected(name) {
+            let rejected = self
+                .switches
+                .values()
+                .find(|switch| switch.joined.as_deref() == Some(name));
+            let rejected = rejected.map_or(0, |switch| switch.rejected.len());
+            let refused = (rejected > 0).then(|| {
+                format!("its switch refused {rejected} entries; the controller's log names them")
+            });
+            let without_ovsdb = record
+                .machine
+                .is_none()
+                .then(|| "its OVSDB is not connected: what it said last stays in force".to_owned());
+            let state = if self.rollout.is_programmed(name) {
+                api::NodeState::Programmed
+            } else {
+                api::NodeState::Syncing
+            };
+            return (state, refused.or(without_ovsdb));
+        }
+        let switch = record
+            .datapath_id()
+            .and_then(|id| self.switch_of_datapath.get(&id));
+        match (record.machine, switch) {
+            (None, None) => {
+                let reason =
+                    "neither its OVSDB nor its switch is connected; its switch keeps what it has";
+                (api::NodeState::Disconnected, Some(reason.to_owned()))
+            }
+            (None, Some(_)) => {
+                let reason = "its switch is connected, its OVSDB is not; nothing is sent before it was read again";
+                (api::NodeState::Waiting, Some(reason.to_owned()))
+            }
+            (Some(_), None) => {
+                let bridge = &self.bridge;
+                let set = record
+                    .view
+                    .bridge
+                    .as_ref()
+                    .is_some_and(|bridge| !bridge.controllers.is_empty());
+                let reason = if set {
+                    format!(
+                        "its OVSDB is connected, bridge {bridge} is not; see ovs-vswitchd.log there"
+                    )
+                } else {
+                    format!(
+                        "bridge {bridge} has no controller; run `ovs-vsctl set-controller {bridge} tcp:ADDRESS:PORT` there"
+                    )
+                };
+                (api::NodeState::Waiting, Some(reason))
+            }
+            (Some(_), Some(_)) => (
+                api::NodeState::Waiting,
+                Some("it is about to be programmed".to_owned()),
+            ),
+        }
+    }
+
+    fn pod(&self, node: &str, interface: &str, row: &PodInterface) -> api::Pod {
+        let key = AttachmentKey {
+            node: node.to_owned(),
+            interface: interface.to_owned(),
+        };
+        let attachment = row.attachment(node, interface);
+        let (state, reason) = self.pod_state(&key, row);
+        let of = attachment.as_ref();
+        api::Pod {
+            namespace: of.map(|a| a.pod_namespace.clone()).unwrap_or_default(),
+            name: of.map(|a| a.pod_name.clone()).unwrap_or_default(),
+            node: key.node,
+            interface: key.interface,
+            state,
+            reason,
+            address: of.map(|a| a.address.to_string()),
+            mac: of.map(|a| a.mac.to_string()),
+            port: of.map(|a| a.port.0),
+        }
+    }
+
+    fn pod_state(
+        &self,
+        key: &AttachmentKey,
+        row: &PodInterface,
+    ) -> (api::PodState, Option<String>) {
+        use api::PodState;
+        match &row.claim {
+            Claim::NoPort => {
+                let reason = "vswitchd has not given the Interface a port; see its `error` column";
+                return (PodState::Pending, Some(reason.to_owned()));
+            }
+            Claim::Unreadable(reason) => return (PodState::Refused, Some(reason.clone())),
+            Claim::Pod { .. } => {}
+        }
+        let Some(state) = self.attachments.state(key) else {
+            return (
+                PodState::Pending,
+                Some("waits for the present rollout to end".to_owned()),
+            );
+        };
+        if let Some(reason) = &state.blocked {
+            return (PodState::Refused, Some(reason.clone()));
+        }
+        match &state.status {
+            AttachmentStatus::Pending(reason) => (PodState::Pending, Some(reason.clone())),
+            AttachmentStatus::Refused(reason) => (PodState::Refused, Some(reason.clone())),
+            AttachmentStatus::Programmed => {
+                let reason = if self.rollout.is_connected(&key.node) {
+                    "waits for switches to acknowledge".to_owned()
+                } else {
+                    format!("node {} is not connected", key.node)
+                };
+                (PodState::Programmed, Some(reason))
+            }
+            AttachmentStatus::Admitted if row.is_ready() => (PodState::Ready, None),
+            AttachmentStatus::Admitted => (PodState::Admitted, self.readiness_obstacle(key)),
+        }
+    }
+}
+
+fn flow(explanation: &Explanation) -> api::Flow {
+    let Explanation {
+        scope,
+        flow,
+        causes,
+    } = explanation;
+    // A flow as text ends with its actions.
+    let text = flow.to_string();
+    let actions = text
+        .split_once("actions=")
+        .map(|(_, actions)| actions.to_owned());
+    api::Flow {
+        scope: match scope {
+            Scope::Cluster => "cluster".to_owned(),
+            Scope::Node(node) => format!("node/{node}"),
+        },
+        table: Table::from_id(flow.table)
+            .map_or_else(|| flow.table.to_string(), |t| t.name().to_owned()),
+        table_id: flow.table.0,
+        priority: flow.priority,
+        flow_match: flow.flow_match.to_string(),
+        actions: actions.unwrap_or_default(),
+        cookie: flow.cookie.to_string(),
+        causes: causes.iter().map(cause).collect(),
+    }
+}
+
+fn cause(cause: &Cause) -> api::Cause {
+    let attachment = cause.attachment.as_ref();
+    api::Cause {
+        object: cause.object.as_ref().map(ToString::to_string),
+        node: attachment.map(|key| key.node.clone()),
+        interface: attachment.map(|key| key.interface.clone()),
+        why: cause.why.to_string(),
+    }
+}
+
+/// The key of a Pod from `NAMESPACE/NAME`.
+pub(crate) fn pod_key(text: &str) -> Option<ObjectKey> {
+    let (namespace, name) = text.split_once('/')?;
+    let complete = !namespace.is_empty() && !name.is_empty() && !name.contains('/');
+    complete.then(|| ObjectKey::new(Kind::Pod, namespace, name))
+}
