@@ -24,7 +24,7 @@ pub struct Flow {
     /// Match; empty text matches every packet.
     #[serde(rename = "match")]
     pub flow_match: String,
-    /// Instructions.
+    /// Actions, as after `actions=`.
     pub actions: String,
     /// Cookie as `ovs-ofctl` prints it: `0x` and hexadecimal digits.
     pub cookie: String,

@@ -44,6 +44,9 @@ pub struct Node {
     /// Remote address of the OpenFlow connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openflow: Option<String>,
+    /// Version of Open vSwitch, as the switch spells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ovs_version: Option<String>,
     /// Datapath id of the bridge, 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datapath_id: Option<String>,

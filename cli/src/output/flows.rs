@@ -34,7 +34,7 @@ fn paragraph(flow: &Flow) -> String {
     } = flow;
     let comma = if flow_match.is_empty() { "" } else { "," };
     let mut text = format!(
-        "cookie={cookie}, table={table_id}({table}), priority={priority}{comma}{flow_match} {actions}\n"
+        "cookie={cookie}, table={table_id}({table}), priority={priority}{comma}{flow_match} actions={actions}\n"
     );
     text.push_str(&format!("  on   {}\n", place(scope)));
     for cause in causes {
@@ -75,7 +75,7 @@ mod tests {
             table_id: 90,
             priority: 100,
             flow_match: "tcp,tp_dst=80".into(),
-            actions: "actions=resubmit(,95)".into(),
+            actions: "resubmit(,95)".into(),
             cookie: "0x2f".into(),
             causes: vec![Cause {
                 object: Some("networkpolicy/shop/web".into()),

@@ -240,7 +240,7 @@ impl Catalog {
                 let implied = self.inhabitants.contains_key(&key.name);
                 namespaces
                     .entry(key.name.clone())
-                    .or_insert((old.is_some(), implied));
+                    .or_insert_with(|| (old.is_some(), implied));
             } else if key.kind.namespaced() && old.is_some() != new.is_some() {
                 let defined_before = self.is_defined(&key.namespace);
                 let implied = self.inhabitants.contains_key(&key.namespace);

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+
+/// Compiles Kubernetes objects into OpenFlow and keeps the switches of all nodes true to them.
+///
+/// Nodes dial in: point the manager and the controller of each node's Open vSwitch at the two
+/// listening addresses (the node agent does). Objects come from a directory of manifests.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "culvert-controller",
+    version,
+    after_help = "Examples:\n  \
+        culvert-controller --source dir:/etc/culvert/manifests\n  \
+        culvert-controller --source dir:./manifests --api tcp:127.0.0.1:8080 --log-format json\n\n\
+        On a node, by hand:\n  \
+        ovs-vsctl set open_vswitch . external_ids:culvert-node=node-1\n  \
+        ovs-vsctl set-controller br-int tcp:CONTROLLER:6653\n  \
+        ovs-vsctl set-manager tcp:CONTROLLER:6640\n\n\
+        Then ask: culvert status"
+)]
+pub struct Args {
+    /// Where the objects come from: dir:PATH, a directory of Kubernetes manifests (YAML or JSON; Node,
+    /// Namespace, Pod, Service, EndpointSlice, NetworkPolicy). Changes of files are followed.
+    #[arg(long, value_name = "dir:PATH")]
+    pub source: Source,
+
+    /// Where switches connect by OpenFlow 1.5.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6653")]
+    pub openflow_listen: SocketAddr,
+
+    /// Where machines connect by OVSDB.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6640")]
+    pub ovsdb_listen: SocketAddr,
+
+    /// Where the REST API listens: unix:PATH or tcp:ADDRESS:PORT. May be given several times.
+    ///
+    /// TCP has no authentication, so only loopback addresses are accepted.
+    #[arg(
+        long,
+        value_name = "unix:PATH|tcp:ADDRESS:PORT",
+        default_value = "unix:/run/culvert/api.sock"
+    )]
+    pub api: Vec<ApiAddress>,
+
+    /// Accept TCP addresses for the API that other machines can reach. Everybody who can reach it can
+    /// then read everything.
+    #[arg(long)]
+    pub api_insecure_bind: bool,
+
+    /// File with the secret of the cluster: 64 hexadecimal digits, the same for every controller.
+    ///
+    /// It keys identities and cookies. Without it a key that everybody knows is used. Make one
+    /// with: openssl rand -hex 32
+    #[arg(long, value_name = "PATH")]
+    pub cluster_secret_file: Option<PathBuf>,
+
+    /// Name of the bridge on every node.
+    #[arg(long, value_name = "NAME", default_value = "br-int")]
+    pub bridge: String,
+
+    /// How to write the log, to standard error. Its level is set by RUST_LOG (info, debug, ...).
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where the objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A directory of manifests.
+    Directory(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("dir:") {
+            Some(path) if !path.is_empty() => Ok(Self::Directory(PathBuf::from(path))),
+            _ => Err("write dir:PATH, as dir:/etc/culvert/manifests".to_owned()),
+        }
+    }
+}
+
+/// Where the API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiAddress {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+impl FromStr for ApiAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        let address = text
+            .strip_prefix("tcp:")
+            .and_then(|address| address.parse().ok());
+        address
+            .map(Self::Tcp)
+            .ok_or_else(|| "write unix:/run/culvert/api.sock or tcp:127.0.0.1:8080".to_owned())
+    }
+}
+
+impl std::fmt::Display for ApiAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_but_the_source_must_be_said() {
+        let args = Args::try_parse_from(["culvert-controller", "--source", "dir:/tmp"]).unwrap();
+        assert!(args.openflow_listen.ip().is_loopback() && args.ovsdb_listen.ip().is_loopback());
+        assert_eq!(args.api, [ApiAddress::Unix("/run/culvert/api.sock".into())]);
+        assert!(Args::try_parse_from(["culvert-controller"]).is_err());
+    }
+
+    #[test]
+    fn addresses_that_are_none_are_refused() {
+        for bad in ["", "unix:", "tcp:localhost:1", "127.0.0.1:8080"] {
+            assert!(bad.parse::<ApiAddress>().is_err(), "{bad:?}");
+        }
+        for bad in ["", "dir:", "/tmp", "kube:"] {
+            assert!(bad.parse::<Source>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Accepts the OpenFlow connections that switches dial.
+
+use std::sync::Arc;
+
+use openflow_session::Config;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::driver::drive;
+use crate::listen::accept_loop;
+use crate::task::Handle;
+
+/// Accepts switches until `shutdown`.
+pub async fn serve(
+    listener: TcpListener,
+    config: Arc<Config>,
+    control: Handle,
+    shutdown: CancellationToken,
+) {
+    accept_loop(listener, "openflow", &shutdown, |stream, remote| {
+        let (config, control) = (Arc::clone(&config), control.clone());
+        async move { drive(stream, remote, config, &control).await }
+    })
+    .await;
+}
