@@ -20,9 +20,11 @@ pub(crate) struct Ledger {
     cluster: Option<LayerState>,
     node: Option<LayerState>,
     /// Highest generation the owner has given.
-    pub(crate) given: Generation,
+    given: Generation,
+    /// Generation of the first wish that no run has taken up yet.
+    pending: Option<Generation>,
     /// Highest generation the switch has acknowledged.
-    pub(crate) acked: Option<Generation>,
+    acked: Option<Generation>,
     /// What the switch holds, apart from what it refused.
     pub(crate) installed: Layers,
     /// What the markers on the switch say; `None` when unknown or absent.
@@ -39,6 +41,7 @@ impl Ledger {
             cluster: None,
             node: None,
             given: Generation::default(),
+            pending: None,
             acked: None,
             installed: Layers::default(),
             cluster_marker: None,
@@ -53,6 +56,20 @@ impl Ledger {
             Layer::Node => self.node = Some(state),
         }
         self.given = self.given.max(generation);
+        self.pending.get_or_insert(generation);
+        // An owner may say more under a generation that is acknowledged already.
+        self.acked = self.acked.filter(|acked| *acked < generation);
+    }
+
+    /// Whether there is a wish that no run has taken up.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Takes up all wishes: the generation to acknowledge when they are true.
+    pub(crate) fn begin(&mut self) -> Generation {
+        self.pending = None;
+        self.given
     }
 
     pub(crate) fn wanted_layer(&self, layer: Layer) -> Option<&LayerState> {
@@ -124,9 +141,11 @@ impl Ledger {
         self.node_marker = None;
     }
 
-    /// Tells the owner that everything up to `generation` is acknowledged.
+    /// Tells the owner that everything up to `generation` is acknowledged, unless more is wanted
+    /// under that generation by now.
     pub(crate) fn acknowledge(&mut self, generation: Generation, events: &mut VecDeque<Event>) {
-        if self.acked.is_none_or(|acked| acked < generation) {
+        let more = self.pending.is_some_and(|pending| pending <= generation);
+        if !more && self.acked.is_none_or(|acked| acked < generation) {
             self.acked = Some(generation);
             let rejected = self.rejected.len();
             events.push_back(Event::Acked {

@@ -77,7 +77,7 @@ pub(crate) struct Dump {
     /// What the switch should hold.
     pub(crate) expected: Layers,
     /// What is acknowledged when the switch holds that.
-    pub(crate) generation: Generation,
+    pub(crate) generation: Option<Generation>,
     pub(crate) markers: Markers,
     pub(crate) findings: Findings,
     pub(crate) foreign_flows: usize,
@@ -90,7 +90,7 @@ pub(crate) struct Dump {
 }
 
 impl Dump {
-    pub(crate) fn new(cause: Cause, expected: Layers, generation: Generation) -> Self {
+    pub(crate) fn new(cause: Cause, expected: Layers, generation: Option<Generation>) -> Self {
         Self {
             cause,
             expected,

@@ -26,7 +26,7 @@ const BLIND_RETRIES: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Run {
     plan: Plan,
-    generation: Generation,
+    generation: Option<Generation>,
     /// Counted while the plan is carried out, for the event at its end.
     report: Option<Reconciled>,
     in_flight: VecDeque<Bundle>,
@@ -71,8 +71,12 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Run {
-    /// A run that acknowledges `generation` at its end, and reports what it repaired if `report`.
-    pub(crate) fn new(plan: Plan, generation: Generation, report: Option<Reconciled>) -> Self {
+    /// A run that at its end acknowledges `generation`, and sends `report` of what it repaired.
+    pub(crate) fn new(
+        plan: Plan,
+        generation: Option<Generation>,
+        report: Option<Reconciled>,
+    ) -> Self {
         Self {
             plan,
             generation,
@@ -102,7 +106,9 @@ impl Run {
         if let Some(report) = self.report {
             events.push_back(Event::Reconciled(report));
         }
-        ledger.acknowledge(self.generation, events);
+        if let Some(generation) = self.generation {
+            ledger.acknowledge(generation, events);
+        }
     }
 
     /// Appends what may be sent now.

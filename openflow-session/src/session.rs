@@ -35,9 +35,10 @@ const GREETINGS: [u8; 2] = [message_type::HELLO, message_type::ERROR];
 
 /// One connection to a switch.
 ///
-/// After each call that takes `now`, the owner takes everything from [`Session::poll_event`], what
-/// the socket accepts from [`Session::poll_transmit`], and arms its timer with
-/// [`Session::poll_timeout`]. Taking bytes never makes an event.
+/// After each call that takes `now`, or several of them, the owner takes everything from
+/// [`Session::poll_event`] and what the socket accepts from [`Session::poll_transmit`], in any
+/// order, and arms its timer with [`Session::poll_timeout`]. Nothing is decided before: all that is
+/// wanted between two polls is one change.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
@@ -58,8 +59,8 @@ pub struct Session {
     compared: Option<Dump>,
     audit_wanted: bool,
     run: Option<Run>,
-    /// Something was wanted since the last run began.
-    dirty: bool,
+    /// Something has come in since the session last decided what to do.
+    changed: bool,
     closed: bool,
     now: Instant,
 }
@@ -95,7 +96,7 @@ impl Session {
             compared: None,
             audit_wanted: false,
             run: None,
-            dirty: false,
+            changed: false,
             closed: false,
             now,
             config,
@@ -108,7 +109,8 @@ impl Session {
     /// Says what a layer shall hold, as a whole. Cheap: `state` is a handle, and what it shares
     /// with the state before is not looked at again.
     ///
-    /// `generation` may not be lower than in any call before; [`Event::Acked`] will name it.
+    /// `generation` may not be lower than in any call before. [`Event::Acked`] names it when the
+    /// switch has acknowledged everything that was wanted under it.
     pub fn set_wanted(
         &mut self,
         layer: Layer,
@@ -118,8 +120,7 @@ impl Session {
     ) {
         self.now = now;
         self.ledger.set_wanted(layer, state, generation);
-        self.dirty = true;
-        self.advance();
+        self.changed = true;
     }
 
     /// Changes what a layer shall hold. For the cluster layer prefer [`Session::set_wanted`] with
@@ -138,7 +139,7 @@ impl Session {
     pub fn audit(&mut self, now: Instant) {
         self.now = now;
         self.audit_wanted = true;
-        self.advance();
+        self.changed = true;
     }
 
     /// Ends the session.
@@ -154,6 +155,7 @@ impl Session {
     /// Takes bytes from the switch.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
         self.now = now;
+        self.changed = true;
         if self.closed {
             return;
         }
@@ -177,11 +179,10 @@ impl Session {
                         return;
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(error) => return self.end(CloseReason::Malformed(error.to_string())),
             }
         }
-        self.advance();
     }
 
     /// Lets time pass.
@@ -206,6 +207,7 @@ impl Session {
     /// Bytes for the switch: answers first, so that an echo never waits behind flows. Ask again
     /// only when the last chunk is on its way; nothing is encoded before it is asked for.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.advance();
         if let Some(bytes) = self.outbox.pop() {
             return Some(bytes);
         }
@@ -220,10 +222,11 @@ impl Session {
 
     /// What happened.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.advance();
         self.events.pop_front()
     }
 
-    /// When to call [`Session::handle_timeout`]; `None` after the end.
+    /// When to call [`Session::handle_timeout`]; `None` after the end. To be asked last.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.closed {
             return None;
@@ -461,8 +464,11 @@ impl Session {
         Ok(())
     }
 
-    /// Does what can be done now; called whenever something has changed.
+    /// Does what can be done now.
     fn advance(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         while !self.closed {
             match self.step() {
                 Ok(true) => {}
@@ -524,8 +530,7 @@ impl Session {
             self.stage = Stage::Waiting;
             return;
         };
-        let generation = self.ledger.given;
-        self.dirty = false;
+        let generation = self.ledger.begin();
         if !self.handshake.tlv_added && self.ledger.markers_say(&wanted) {
             self.ledger.installed = wanted;
             self.stage = Stage::Keeping;
@@ -537,7 +542,7 @@ impl Session {
             self.ledger.acknowledge(generation, &mut self.events);
         } else {
             self.stage = Stage::Comparing;
-            self.begin_dump(Dump::new(Cause::Connected, wanted, generation));
+            self.begin_dump(Dump::new(Cause::Connected, wanted, Some(generation)));
         }
     }
 
@@ -573,23 +578,22 @@ impl Session {
         if self.audit_wanted && self.dump.is_none() {
             self.audit_wanted = false;
             let expected = self.ledger.installed.clone();
-            let generation = self.ledger.acked.unwrap_or_default();
-            self.begin_dump(Dump::new(Cause::Audit, expected, generation));
+            self.begin_dump(Dump::new(Cause::Audit, expected, None));
         }
-        if !self.dirty {
+        if !self.ledger.is_pending() {
             return Ok(false);
         }
-        self.dirty = false;
         let Some(target) = self.ledger.wanted() else {
             return Ok(false);
         };
+        let generation = self.ledger.begin();
         self.ledger.rejected.retain(&target);
         let plan = Plan::change(
             self.ledger.installed.clone(),
             target,
             self.config.entry_table,
         );
-        self.run = Some(Run::new(plan, self.ledger.given, None));
+        self.run = Some(Run::new(plan, Some(generation), None));
         Ok(true)
     }
 
