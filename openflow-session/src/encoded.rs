@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use openflow_codec::message::group_mod::{BucketPosition, GroupMod};
 use openflow_codec::{
-    Bucket, Context, Cookie, EncodeError, Flow, Group, GroupId, GroupType, Message, Xid,
+    Bucket, Context, Cookie, EncodeError, Flow, Group, GroupId, GroupType, Instruction, Message,
+    Xid,
 };
 
 /// Longest message that fits in an `OFPT_BUNDLE_ADD_MESSAGE`.
@@ -18,11 +19,14 @@ pub struct EncodedFlow {
 }
 
 impl EncodedFlow {
-    /// Encodes a flow for switches whose TLV table is `context`.
+    /// Encodes a flow for switches whose TLV table is `context`. An instruction to apply no action
+    /// is left out, because OVS does not keep it.
     ///
     /// # Errors
     /// When the flow does not fit in a message of a bundle.
-    pub fn new(flow: Flow, context: &Context) -> Result<Self, EncodeError> {
+    pub fn new(mut flow: Flow, context: &Context) -> Result<Self, EncodeError> {
+        let idle = |instruction: &Instruction| matches!(instruction, Instruction::ApplyActions(actions) if actions.is_empty());
+        flow.instructions.retain(|instruction| !idle(instruction));
         let mut bytes = Vec::with_capacity(256);
         flow.encode_add(Xid(0), context, &mut bytes)?;
         fits("flow", &bytes)?;

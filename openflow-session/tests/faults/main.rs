@@ -3,7 +3,6 @@
 //! touched. The switch is simulated and time is virtual.
 
 #[path = "../fixture/pipeline.rs"]
-#[expect(dead_code, reason = "each test binary uses its part of the pipeline")]
 mod pipeline;
 mod properties;
 mod world;
@@ -12,8 +11,8 @@ use std::sync::Arc;
 
 use flow_sim::{CommitFault, CommitOutcome, Faults};
 use openflow_codec::message::error::ErrorCode;
-use openflow_codec::{Message, Xid};
-use openflow_session::{Config, EntryId, Event, LayerState};
+use openflow_codec::{Action, Bucket, Field, Group, GroupId, GroupType, Message, Xid};
+use openflow_session::{Config, EncodedGroup, EntryId, Event, LayerState};
 
 use world::World;
 
@@ -69,6 +68,19 @@ fn survive(faults: Faults, wanted_at_last: (LayerState, LayerState)) -> bool {
     assert!(world.settle(&mut link), "no fault is left");
     world.check();
     undisturbed
+}
+
+/// A group whose buckets have 40 KB of actions each.
+fn large_group(id: u32, buckets: u32) -> Arc<EncodedGroup> {
+    let actions = vec![Action::set(Field::Reg1, 1u8); 2_500];
+    let buckets = (1..=buckets).map(|n| Bucket::new(n, 1, actions.clone()));
+    let group = Group {
+        id: GroupId(id),
+        group_type: GroupType::Select,
+        selection: None,
+        buckets: buckets.collect(),
+    };
+    Arc::new(EncodedGroup::new(group, &pipeline::context()).expect("buckets that fit"))
 }
 
 #[test]
@@ -203,7 +215,7 @@ fn a_refused_replacement_does_not_leave_the_flow_it_replaces() {
 fn flows_of_a_refused_group_are_not_sent() {
     let mut world = World::new(config());
     // Several messages, for a switch that says it is 3.1.0, and dp_hash is the default.
-    let group = pipeline::large_group(9, 3);
+    let group = large_group(9, 3);
     let flows = (0..20).map(|n| pipeline::to_group(n, 9));
     let others = (0..20).map(pipeline::policy);
     let cookies: Vec<_> = (0..20).map(|n| pipeline::to_group(n, 9).cookie()).collect();
@@ -259,17 +271,19 @@ fn the_entry_table_is_filled_last_and_emptied_first() {
     world.want(before());
     let mut link = world.connect(Faults::default());
     assert!(world.settle(&mut link));
-    let is_entry = |line: &&String| line.ends_with(" table 0");
-    let first_entry = link.flow_log.iter().position(|line| is_entry(&line));
-    let last_policy = link
-        .flow_log
-        .iter()
-        .rposition(|line| line == "add table 50");
-    assert!(
-        first_entry > last_policy && last_policy.is_some(),
-        "{:?}",
-        link.flow_log
-    );
+    let last = |log: &[String], line: &str| log.iter().rposition(|l| l == line).expect("sent");
+    let first = |log: &[String], line: &str| log.iter().position(|l| l == line).expect("sent");
+    assert!(first(&link.flow_log, "add table 0") > last(&link.flow_log, "add table 50"));
+
+    let entries = before().1;
+    let cookies = entries.flows().iter().map(|(cookie, _)| cookie);
+    let wanted: Vec<_> = cookies.map(|c| format!("delete cookie {c}")).collect();
+    link.flow_log.clear();
+    world.want((LayerState::default(), LayerState::default()));
+    world.tell(&mut link);
+    assert!(world.settle(&mut link));
+    // The two markers go before.
+    assert_eq!(link.flow_log[2..2 + wanted.len()], wanted);
 }
 
 #[test]

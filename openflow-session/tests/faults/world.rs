@@ -133,7 +133,7 @@ impl World {
     }
 
     /// Tells a connection the owner's wishes.
-    pub(crate) fn tell(&mut self, link: &mut Link) {
+    pub(crate) fn tell(&self, link: &mut Link) {
         let generation = Generation(self.generation);
         let (cluster, node) = self.wanted.clone();
         let now = self.now();
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Asks for an audit of a settled connection.
-    pub(crate) fn audit(&mut self, link: &mut Link) {
+    pub(crate) fn audit(&self, link: &mut Link) {
         link.comparisons += 1;
         link.session.audit(self.now());
     }
@@ -252,7 +252,7 @@ impl World {
     }
 
     /// Takes all that the session sends, without telling the switch.
-    pub(crate) fn transmit_without_answers(&mut self, link: &mut Link) {
+    pub(crate) fn transmit_without_answers(&self, link: &mut Link) {
         while let Some(bytes) = link.session.poll_transmit() {
             link.count(&bytes);
         }

@@ -10,7 +10,8 @@ mod vswitchd;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use openflow_codec::Cookie;
+use openflow_codec::action::{CtZone, NatKind};
+use openflow_codec::{Action, Cookie, Ct, Field, GroupId, Match, Nat, PortNo, Subfield, TableId};
 use openflow_session::{CloseReason, Event, Generation, Layer, LayerState, SwitchInfo, TlvMapping};
 
 use driver::Driver;
@@ -271,9 +272,9 @@ fn a_refused_flow_is_named_and_left_out_and_the_rest_goes_on() {
     // Table 254 is not ours to write: refused when it is added to the bundle.
     let forbidden = pipeline::flow(
         pipeline::KIND_CLUSTER,
-        openflow_codec::TableId(254),
+        TableId(254),
         1,
-        openflow_codec::Match::any(),
+        Match::any(),
         vec![],
     );
     wanted.insert_flow(Arc::clone(&forbidden));
@@ -310,4 +311,103 @@ fn an_existing_mapping_is_adopted() {
     ]);
     let mut driver = Driver::connect(&switch, pipeline::config());
     driver.wait_up();
+}
+
+#[test]
+fn a_dump_of_every_action_we_use_reads_as_it_was_written() {
+    let switch = switch!();
+    let ct_out = Ct {
+        commit: true,
+        zone: CtZone::Immediate(0xc1),
+        table: Some(TableId(60)),
+        nat: Some(Nat {
+            kind: Some(NatKind::Dst),
+            addresses: Some(("10.0.0.1".parse().unwrap(), "10.0.0.1".parse().unwrap())),
+            ports: Some((8080, 8080)),
+            ..Nat::default()
+        }),
+        exec: vec![Action::set_masked(Field::CtMark, 1u8, 1u8)],
+        ..Ct::default()
+    };
+    let ct_in = Ct {
+        zone: CtZone::Immediate(0xc1),
+        table: Some(TableId(60)),
+        nat: Some(Nat::default()),
+        ..Ct::default()
+    };
+    let whole = |field, bits| Subfield {
+        field,
+        offset: 0,
+        bits,
+    };
+    let actions = vec![
+        Action::set(Field::Reg0, 7u8),
+        Action::set_masked(Field::Reg1, 1u8, 1u8),
+        Action::set_masked(Field::Xxreg1, 0x1234u16, u128::from(u64::MAX)),
+        Action::CopyField {
+            src: whole(Field::TunMetadata0, 96),
+            dst: whole(Field::Xxreg1, 96),
+        },
+        Action::set(Field::TunId, 0xc1u8),
+        Action::set(Field::TunDst, 0xc0a8_0001u32),
+        Action::set(Field::EthDst, 0x0a58_a9fe_0101u64),
+        Action::DecNwTtl,
+        Action::Ct(ct_out),
+        Action::Ct(ct_in),
+        Action::CtClear,
+        Action::Resubmit {
+            port: PortNo::IN_PORT,
+            table: TableId(61),
+            ct: false,
+        },
+        Action::OutputReg {
+            src: whole(Field::Reg0, 32),
+            max_len: 0,
+        },
+        Action::output(PortNo::IN_PORT),
+        Action::Group(GroupId(7)),
+    ];
+    let ip = Match::any().with(Field::EthType, 0x0800u16);
+    let arp = Match::any().with(Field::EthType, 0x0806u16);
+    let matches = [
+        ip.clone().with_masked(Field::CtState, 0x21u8, 0x23u8),
+        ip.clone()
+            .with_masked(Field::Ipv4Dst, 0x0a00_0000u32, 0xff00_0000u32),
+        ip.clone()
+            .with(Field::IpProto, 17u8)
+            .with_masked(Field::UdpDst, 0x1000u16, 0xf000u16),
+        ip.clone().with_masked(Field::Xxreg1, 5u8, u128::MAX >> 32),
+        ip.clone()
+            .with_masked(Field::TunMetadata0, 1u128 << 95, 1u128 << 95)
+            .with(Field::TunId, 0xc1u8),
+        ip.with_masked(Field::CtMark, 1u8, 1u8)
+            .with(Field::Reg2, 9u8),
+        arp.with(Field::ArpOp, 1u8)
+            .with(Field::ArpTpa, 0xa9fe_0101u32),
+        Match::any().with(Field::EthType, 0x86ddu16).with_masked(
+            Field::Ipv6Dst,
+            0xfe80u128 << 112,
+            0xffc0u128 << 112,
+        ),
+        Match::any(),
+    ];
+    let kind = pipeline::KIND_CLUSTER;
+    // `ct` and TTL need IP.
+    let flows = matches.into_iter().enumerate().map(|(n, flow_match)| {
+        let actions = if n < 6 { actions.clone() } else { Vec::new() };
+        pipeline::flow(kind, pipeline::POLICY, 100 + n as u16, flow_match, actions)
+    });
+    let cluster = pipeline::layer(flows, [pipeline::group(7, 2)]);
+    let mut driver = Driver::connect(&switch, pipeline::config());
+    driver.want(Layer::Cluster, cluster, 1);
+    driver.want(Layer::Node, LayerState::default(), 1);
+    driver.wait_acked();
+    assert_eq!(driver.rejected, []);
+    driver.audit();
+    let clean = driver.wait_reconciled();
+    assert_eq!(
+        (clean.flows_added, clean.flows_removed),
+        (0, 0),
+        "{clean:?}"
+    );
 }
