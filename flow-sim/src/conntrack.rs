@@ -13,7 +13,7 @@ use openflow_codec::{Field, Nat};
 
 use crate::packet::{Packet, Payload, Transport, tcp};
 
-mod nat;
+pub(crate) mod nat;
 mod tuple;
 
 pub use tuple::{L4, Tuple};

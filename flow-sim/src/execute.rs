@@ -10,10 +10,10 @@ use openflow_codec::{
     Action, Bucket, Ct, Field, GroupId, GroupType, Instruction, PortNo, Subfield, TableId,
 };
 
-use crate::conntrack::{Conntrack, CtState, Outcome, Request};
+use crate::conntrack::{Conntrack, CtState, Outcome, Request, nat};
 use crate::execution::{Drop, DropReason, Event, Execution, Fault, FaultKind, Output, Place, Step};
 use crate::groups::{Groups, Selection};
-use crate::packet::{FieldError, Packet, Payload, low_bits, option_index};
+use crate::packet::{CtMetadata, FieldError, Packet, Payload, low_bits, option_index};
 use crate::tables::Tables;
 
 /// Lookups of one pass (`MAX_RESUBMITS` of OVS).
@@ -30,8 +30,8 @@ const MAX_NESTING: u32 = 256;
 pub(crate) enum Tracker<'a> {
     /// Conntrack.
     Stateful(&'a mut Conntrack),
-    /// The caller: states of successive recirculations, then `trk|new`; nothing is translated
-    /// (`ofproto/trace --ct-next`).
+    /// The caller: states of successive recirculations, then `trk|new`; packets are translated
+    /// to the first address and port (`ofproto/trace --ct-next`).
     Given(VecDeque<CtState>),
 }
 
@@ -59,8 +59,13 @@ pub(crate) fn execute(
         nesting: 0,
         proved: 0,
         pass: Pass::default(),
+        waiting: VecDeque::new(),
     };
     walk.run_pass(packet, TableId(0));
+    while let Some((pass, packet, table)) = walk.waiting.pop_front() {
+        walk.pass = pass;
+        walk.run_pass(packet, table);
+    }
     walk.result
 }
 
@@ -76,6 +81,8 @@ struct Walk<'a> {
     /// Tunnel options that a match or a write proved to be present, one bit each.
     proved: u64,
     pass: Pass,
+    /// Passes of a trace that wait for their turn, as in `ofproto/trace`.
+    waiting: VecDeque<(Pass, Packet, TableId)>,
 }
 
 /// What belongs to one pass: the packet as received, or as it came back from conntrack.
@@ -83,7 +90,7 @@ struct Walk<'a> {
 struct Pass {
     number: u16,
     depth: u32,
-    lookups: u32,
+    resubmits: u32,
     place: Place,
     action_set: Vec<Action>,
     /// Something was sent or forked.
@@ -96,13 +103,15 @@ struct Pass {
     faulty: bool,
     /// The datapath's packet was translated, ours was not.
     translated: bool,
+    /// The packet came back from conntrack, and was not cleared since.
+    conntracked: bool,
 }
 
 impl Walk<'_> {
     fn run_pass(&mut self, mut packet: Packet, table: TableId) {
         let outputs = self.result.outputs.len();
         let controller = self.result.controller.len();
-        self.run_tables(&mut packet, table, false);
+        self.run_tables(&mut packet, table, None);
         let action_set = std::mem::take(&mut self.pass.action_set);
         if !action_set.is_empty() && !self.pass.halted {
             self.step(Event::ActionSet);
@@ -126,23 +135,17 @@ impl Walk<'_> {
             };
             self.step(Event::Drop(reason));
             let by = self.pass.place;
-            self.result.drops.push(Drop { by, reason });
+            let pass = self.pass.number;
+            self.result.drops.push(Drop { by, reason, pass });
         }
     }
 
-    /// Searches `table` and the tables its flow goes to.
-    fn run_tables(&mut self, packet: &mut Packet, mut table: TableId, by_original_tuple: bool) {
+    /// Searches `table` and the tables its flow goes to; the first as if the packet were `seen`.
+    fn run_tables(&mut self, packet: &mut Packet, mut table: TableId, mut seen: Option<Packet>) {
         loop {
-            if self.pass.lookups >= MAX_RESUBMITS {
-                return self.halt(FaultKind::TooManyResubmits);
-            }
-            self.pass.lookups += 1;
             let tables = self.program.tables;
-            let found = if by_original_tuple {
-                tables.lookup(table, &with_original_tuple(packet))
-            } else {
-                tables.lookup(table, packet)
-            };
+            let seen = seen.take();
+            let found = tables.lookup(table, seen.as_ref().unwrap_or(packet));
             self.pass.place = Place {
                 table,
                 cookie: found.map(|f| f.entry.flow.cookie),
@@ -164,11 +167,31 @@ impl Walk<'_> {
                 }
             }
             match self.run_instructions(&flow.instructions, packet) {
-                Some(next) if next > table => table = next,
-                Some(next) => return self.fault(FaultKind::BackwardGoto(next)),
-                None => return,
+                Some(next) if next <= table => return self.fault(FaultKind::BackwardGoto(next)),
+                Some(next) if self.may_search() => table = next,
+                Some(_) | None => return,
             }
         }
+    }
+
+    /// Whether one more table may be searched; counts it.
+    fn may_search(&mut self) -> bool {
+        let may = self.may_go_on();
+        self.pass.resubmits += u32::from(may);
+        may
+    }
+
+    /// Whether no limit is reached (`xlate_resubmit_resource_check`).
+    fn may_go_on(&mut self) -> bool {
+        if self.pass.depth >= MAX_DEPTH || self.nesting >= MAX_NESTING {
+            self.halt(FaultKind::TooDeep);
+            return false;
+        }
+        if self.pass.resubmits >= MAX_RESUBMITS {
+            self.halt(FaultKind::TooManyResubmits);
+            return false;
+        }
+        true
     }
 
     /// Executes instructions in the order of OpenFlow, whatever their order in the list; returns
@@ -228,7 +251,7 @@ impl Walk<'_> {
                 Action::DecNwTtl => self.dec_nw_ttl(packet)?,
                 Action::Resubmit { port, table, ct } => self.resubmit(*port, *table, *ct, packet),
                 Action::Ct(ct) => self.ct(ct, packet),
-                Action::CtClear => packet.ct = crate::packet::CtMetadata::default(),
+                Action::CtClear => self.ct_clear(packet),
                 // Neither a queue nor a meter changes where the packet goes.
                 Action::SetQueue(_) | Action::Meter(_) => {}
                 // Unknown, or added to the codec and not modelled yet: reported, never ignored.
@@ -290,10 +313,14 @@ impl Walk<'_> {
             port,
             packet: packet.clone(),
             by: self.pass.place,
+            pass: self.pass.number,
         }
     }
 
     fn group(&mut self, id: GroupId, packet: &Packet) {
+        if !self.may_go_on() {
+            return;
+        }
         let Some(group) = self.program.groups.get(id) else {
             return self.fault(FaultKind::MissingGroup(id));
         };
@@ -409,14 +436,21 @@ impl Walk<'_> {
         } else {
             table
         };
-        let own = packet.in_port;
-        if port != PortNo::IN_PORT {
-            packet.in_port = port;
+        if !self.may_search() {
+            return;
+        }
+        let mut seen = (ct || port != PortNo::IN_PORT).then(|| packet.clone());
+        if let Some(seen) = &mut seen {
+            if port != PortNo::IN_PORT {
+                seen.in_port = port;
+            }
+            if let Some(original) = seen.ct.original.filter(|_| ct) {
+                original.apply_to(seen);
+            }
         }
         self.nested(table <= here.table, |walk| {
-            walk.run_tables(packet, table, ct)
+            walk.run_tables(packet, table, seen)
         });
-        packet.in_port = own;
         self.pass.place = here;
     }
 
@@ -428,12 +462,22 @@ impl Walk<'_> {
                 None => return self.fault(FaultKind::AbsentField(field.field)),
             },
         };
+        if ct.alg != 0 {
+            self.fault(FaultKind::UnsupportedAction);
+        }
+        let mut nat = ct.nat.as_ref();
+        if let (Some((low, _)), Some(ip)) = (nat.and_then(|nat| nat.addresses), packet.as_ip())
+            && low.is_ipv4() != ip.src.is_ipv4()
+        {
+            self.fault(FaultKind::NatFamily);
+            nat = None;
+        }
         let writes = self.ct_writes(&ct.exec, packet);
         let request = Request {
             zone,
             commit: ct.commit,
             force: ct.force,
-            nat: ct.nat.as_ref(),
+            nat,
             writes: &writes,
         };
         let mut tracked = packet.clone();
@@ -442,6 +486,9 @@ impl Walk<'_> {
             Tracker::Given(states) => {
                 if ct.table.is_some() {
                     tracked.ct.state = states.pop_front().unwrap_or(CtState::TRK | CtState::NEW);
+                    if let Some(nat) = nat {
+                        nat::translate_to_first(nat, &mut tracked);
+                    }
                 }
                 tracked.ct.zone = zone;
                 for (field, value, mask) in &writes {
@@ -456,10 +503,20 @@ impl Walk<'_> {
         }
         packet.ct.tracked = tracked.ct.tracked;
         packet.clear_ct_fields();
+        self.pass.conntracked = false;
         if let Some(table) = ct.table {
             self.recirculate(tracked, table);
         }
         self.pass.translated |= outcome.translated;
+    }
+
+    /// Forgets conntrack; as in OVS, not after a `ct` since the last recirculation, even when that
+    /// stood in a group's bucket whose other effects ended with it.
+    fn ct_clear(&mut self, packet: &mut Packet) {
+        if self.pass.conntracked {
+            self.pass.conntracked = false;
+            packet.ct = CtMetadata::default();
+        }
     }
 
     /// The writes to `ct_mark` and `ct_label` that `exec` asks for.
@@ -515,18 +572,19 @@ impl Walk<'_> {
             number,
             place: self.pass.place,
             action_set: self.pass.action_set.clone(),
+            conntracked: true,
             ..Pass::default()
         };
+        if let Tracker::Given(_) = self.tracker {
+            return self.waiting.push_back((fork, packet, table));
+        }
         let outer = std::mem::replace(&mut self.pass, fork);
         self.run_pass(packet, table);
         self.pass = outer;
     }
 
-    /// Runs `work` one level deeper, unless a limit is hit. `deepens`: counts for OVS's limit.
+    /// Runs `work` one level deeper. `deepens`: counts for OVS's limit.
     fn nested(&mut self, deepens: bool, work: impl FnOnce(&mut Self)) {
-        if self.pass.depth >= MAX_DEPTH || self.nesting >= MAX_NESTING {
-            return self.halt(FaultKind::TooDeep);
-        }
         self.nesting += 1;
         self.pass.depth += u32::from(deepens);
         work(self);
@@ -562,13 +620,4 @@ impl Walk<'_> {
             event,
         });
     }
-}
-
-/// The packet with the addresses and ports of its connection's original direction.
-fn with_original_tuple(packet: &Packet) -> Packet {
-    let mut packet = packet.clone();
-    if let Some(original) = packet.ct.original {
-        original.apply_to(&mut packet);
-    }
-    packet
 }

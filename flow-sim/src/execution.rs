@@ -33,6 +33,8 @@ pub struct Output {
     pub packet: Packet,
     /// The flow that sent it, or a group or action set it began.
     pub by: Place,
+    /// Which [`Step::pass`] sent it.
+    pub pass: u16,
 }
 
 /// Where in the pipeline something happened.
@@ -51,6 +53,8 @@ pub struct Drop {
     pub by: Place,
     /// Why.
     pub reason: DropReason,
+    /// Which [`Step::pass`] ended so.
+    pub pass: u16,
 }
 
 /// Why a packet was not sent.
@@ -117,6 +121,8 @@ pub enum FaultKind {
          saw the old addresses; give ct a table"
     )]
     OutputAfterTranslation,
+    #[error("nat to an address of the other family than the packet's")]
+    NatFamily,
     #[error("no address and port is left to translate to in zone {0}")]
     NatExhausted(u16),
 }

@@ -103,7 +103,8 @@ impl Sim {
     }
 
     /// What would become of a packet if conntrack answered `states` to its successive
-    /// recirculations (`trk|new` once they are used up); changes nothing, translates nothing.
+    /// recirculations (`trk|new` once they are used up), and translated to the lowest address and
+    /// port of each `nat`; changes nothing.
     pub fn trace(&self, packet: Packet, states: impl IntoIterator<Item = CtState>) -> Execution {
         let program = Program {
             tables: &self.tables,

@@ -28,9 +28,13 @@ pub enum FlowError {
     MissingPrerequisite(Field),
     #[error("{} cannot be masked; match it exactly", .0.info().name)]
     NotMaskable(Field),
+    #[error("{} cannot have this value", .0.info().name)]
+    BadValue(Field),
     #[error("an action needs {}, which the match does not guarantee", .0.info().name)]
     InconsistentAction(Field),
-    #[error("ct needs a match on eth_type 0x0800 or 0x86dd, and no commit on invalid packets")]
+    #[error(
+        "ct needs a match on eth_type 0x0800 or 0x86dd, the family of its nat; and no commit on invalid packets"
+    )]
     InconsistentCt,
     #[error("{} cannot be written by this action", .0.info().name)]
     NotWritable(Field),
@@ -53,7 +57,7 @@ pub enum FlowError {
 }
 
 /// Why a group is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's message says what it is")]
 pub enum GroupError {
     #[error("the group's type is not known")]
@@ -64,8 +68,8 @@ pub enum GroupError {
     BadWatch,
     #[error("two buckets have one number")]
     DuplicateBucket,
-    #[error("a bucket holds an action that is refused")]
-    BadAction,
+    #[error("in a bucket: {0}")]
+    Action(FlowError),
 }
 
 impl FlowError {
@@ -77,6 +81,7 @@ impl FlowError {
             Self::Match(MatchError::Contradiction(_)) => "OFPBMC_DUP_FIELD",
             Self::MissingPrerequisite(_) => "OFPBMC_BAD_PREREQ",
             Self::NotMaskable(_) => "OFPBMC_BAD_MASK",
+            Self::BadValue(_) => "OFPBMC_BAD_VALUE",
             Self::InconsistentAction(_) | Self::InconsistentCt => "OFPBAC_MATCH_INCONSISTENT",
             Self::NotWritable(_) => "OFPBAC_BAD_SET_ARGUMENT",
             Self::BadSubfield(_)
@@ -93,13 +98,13 @@ impl FlowError {
 
 impl GroupError {
     /// The `OFPERR_*` that OVS answers, without that prefix.
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::BadType => "OFPGMFC_BAD_TYPE",
             Self::NotSingle => "OFPGMFC_INVALID_GROUP",
             Self::BadWatch => "OFPGMFC_WATCH_UNSUPPORTED",
             Self::DuplicateBucket => "OFPGMFC_BUCKET_EXISTS",
-            Self::BadAction => "OFPBAC_BAD_ARGUMENT",
+            Self::Action(error) => error.name(),
         }
     }
 }
@@ -110,23 +115,39 @@ pub(crate) fn check_flow(flow: &Flow) -> Result<(), FlowError> {
         return Err(FlowError::BadTable(flow.table));
     }
     check_match(&flow.flow_match)?;
-    for instruction in &flow.instructions {
-        match instruction {
-            Instruction::GotoTable(table) if *table <= flow.table || table.0 >= TABLES => {
-                return Err(FlowError::BackwardGoto(*table));
-            }
-            Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
-                for action in actions {
-                    check_action(action, Some(&flow.flow_match))?;
+    // As in OVS, what is wrong in itself comes before what is wrong for this match.
+    for flow_match in [None, Some(&flow.flow_match)] {
+        for instruction in &flow.instructions {
+            match instruction {
+                Instruction::GotoTable(table) if *table <= flow.table || table.0 >= TABLES => {
+                    if flow_match.is_some() {
+                        return Err(FlowError::BackwardGoto(*table));
+                    }
                 }
+                Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => {
+                    for action in actions {
+                        check_action(action, flow_match)?;
+                    }
+                }
+                Instruction::Unknown(_) => return Err(FlowError::UnknownInstruction),
+                Instruction::GotoTable(_)
+                | Instruction::WriteMetadata { .. }
+                | Instruction::ClearActions => {}
             }
-            Instruction::Unknown(_) => return Err(FlowError::UnknownInstruction),
-            Instruction::GotoTable(_)
-            | Instruction::WriteMetadata { .. }
-            | Instruction::ClearActions => {}
         }
     }
+    let mut actions = flow.instructions.iter().flat_map(actions_of);
+    if actions.any(|action| matches!(action, Action::DecNwTtl)) {
+        check_available(Field::IpTtl, Some(&flow.flow_match))?;
+    }
     Ok(())
+}
+
+fn actions_of(instruction: &Instruction) -> &[Action] {
+    match instruction {
+        Instruction::ApplyActions(actions) | Instruction::WriteActions(actions) => actions,
+        _ => &[],
+    }
 }
 
 /// Checks what does not depend on other groups.
@@ -150,9 +171,8 @@ pub(crate) fn check_group(group: &Group) -> Result<(), GroupError> {
     if ids.windows(2).any(|pair| pair.first() == pair.last()) {
         return Err(GroupError::DuplicateBucket);
     }
-    let mut actions = group.buckets.iter().flat_map(|bucket| &bucket.actions);
-    if actions.any(|action| check_action(action, None).is_err()) {
-        return Err(GroupError::BadAction);
+    for action in group.buckets.iter().flat_map(|bucket| &bucket.actions) {
+        check_action(action, None).map_err(GroupError::Action)?;
     }
     Ok(())
 }
@@ -160,9 +180,12 @@ pub(crate) fn check_group(group: &Group) -> Result<(), GroupError> {
 /// Checks a match by itself.
 pub(crate) fn check_match(flow_match: &Match) -> Result<(), FlowError> {
     for field in flow_match.fields() {
-        let MatchField::Known { field, mask, .. } = field else {
+        let MatchField::Known { field, mask, value } = field else {
             return Err(MatchError::UnknownField.into());
         };
+        if !is_valid(*field, *value) {
+            return Err(FlowError::BadValue(*field));
+        }
         if !prerequisite_met(*field, flow_match) {
             return Err(FlowError::MissingPrerequisite(*field));
         }
@@ -177,9 +200,12 @@ pub(crate) fn check_match(flow_match: &Match) -> Result<(), FlowError> {
 /// `flow_match`: of the flow that holds the action; `None` in a bucket, where OVS cannot check.
 fn check_action(action: &Action, flow_match: Option<&Match>) -> Result<(), FlowError> {
     match action {
-        Action::Output { port, .. } => check_port(*port),
-        Action::SetField { field, .. } => {
+        Action::Output { port, .. } if flow_match.is_some() => check_port(*port),
+        Action::SetField { field, value, .. } => {
             check_writable(*field)?;
+            if !is_valid(*field, *value) {
+                return Err(FlowError::NotWritable(*field));
+            }
             check_available(*field, flow_match)
         }
         Action::CopyField { src, dst } => {
@@ -208,7 +234,8 @@ fn check_action(action: &Action, flow_match: Option<&Match>) -> Result<(), FlowE
             Ok(())
         }
         Action::Unknown(_) => Err(FlowError::UnknownAction),
-        Action::Group(_)
+        Action::Output { .. }
+        | Action::Group(_)
         | Action::DecNwTtl
         | Action::SetQueue(_)
         | Action::Meter(_)
@@ -224,7 +251,11 @@ fn check_ct(ct: &Ct, flow_match: Option<&Match>) -> Result<(), FlowError> {
     if let Some(flow_match) = flow_match {
         let state = flow_match.field(Field::CtState);
         let invalid = state.is_some_and(|(value, _)| value & u128::from(CtState::INV.0) != 0);
-        if !is_ip(flow_match) || (ct.commit && invalid) {
+        let family = |address: std::net::IpAddr| if address.is_ipv4() { 0x0800 } else { 0x86dd };
+        let nat = ct.nat.as_ref().and_then(|nat| nat.addresses);
+        let other_family =
+            nat.is_some_and(|(low, _)| Some(family(low)) != exactly(flow_match, Field::EthType));
+        if !is_ip(flow_match) || (ct.commit && invalid) || other_family {
             return Err(FlowError::InconsistentCt);
         }
     }
@@ -300,6 +331,16 @@ fn check_writable(field: Field) -> Result<(), FlowError> {
     Ok(())
 }
 
+/// `mf_is_value_valid` of OVS, for fields whose numbers have holes.
+fn is_valid(field: Field, value: u128) -> bool {
+    match field {
+        Field::ArpOp => value <= 0xff,
+        Field::CtState => value <= 0xff,
+        Field::IpFrag => value <= 3,
+        _ => true,
+    }
+}
+
 fn check_available(field: Field, flow_match: Option<&Match>) -> Result<(), FlowError> {
     if flow_match.is_none_or(|m| prerequisite_met(field, m)) {
         return Ok(());
@@ -308,10 +349,7 @@ fn check_available(field: Field, flow_match: Option<&Match>) -> Result<(), FlowE
 }
 
 fn prerequisite_met(field: Field, flow_match: &Match) -> bool {
-    let exactly = |field| match flow_match.field(field) {
-        Some((value, None)) => Some(value),
-        _ => None,
-    };
+    let exactly = |field| exactly(flow_match, field);
     let bit = |field, bit: u128| match flow_match.field(field) {
         Some((value, mask)) => value & mask.unwrap_or(u128::MAX) & bit != 0,
         None => false,
@@ -340,6 +378,13 @@ fn prerequisite_met(field: Field, flow_match: &Match) -> bool {
         Field::NdSll => kind() == Some(135),
         Field::NdTll => kind() == Some(136),
         _ => true,
+    }
+}
+
+fn exactly(flow_match: &Match, field: Field) -> Option<u128> {
+    match flow_match.field(field) {
+        Some((value, None)) => Some(value),
+        _ => None,
     }
 }
 

@@ -74,6 +74,30 @@ pub(super) fn reply_tuple(
     None
 }
 
+/// Translates as `ofproto/trace` does, which knows no connections: to the lowest address and port.
+pub(crate) fn translate_to_first(nat: &Nat, packet: &mut Packet) {
+    let (Some(kind), Payload::Ip(ip)) = (nat.kind, &mut packet.payload) else {
+        return;
+    };
+    let Some((address, _)) = nat.addresses else {
+        return;
+    };
+    match kind {
+        NatKind::Src => ip.src = address,
+        NatKind::Dst => ip.dst = address,
+    }
+    if let Some((first, _)) = nat.ports
+        && let Transport::Tcp { src, dst, .. }
+        | Transport::Udp { src, dst }
+        | Transport::Sctp { src, dst } = &mut ip.transport
+    {
+        match kind {
+            NatKind::Src => *src = first,
+            NatKind::Dst => *dst = first,
+        }
+    }
+}
+
 impl Connection {
     /// Translates a packet of this connection; returns the NAT bits of `ct_state`.
     pub(super) fn translate(
