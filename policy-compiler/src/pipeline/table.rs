@@ -67,7 +67,7 @@ use Field::{
 static DECLARATIONS: [Declaration; 15] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
-        matches: &[InPort, TunId, TunMetadata0], writes: &[], next: &[Table::SpoofGuard, Table::Conntrack] },
+        matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
     Declaration { table: Table::SpoofGuard, name: "spoof_guard",
         purpose: "A Pod sends only from its own addresses. Stands before conntrack: a forged reset must not touch another Pod's connection.",
         matches: &[InPort, EthSrc, EthType, Ipv4Src, ArpSpa, ArpSha], writes: &[], next: &[Table::Arp, Table::Conntrack] },

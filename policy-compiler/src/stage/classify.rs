@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `classify`: which kind of port a packet came in by.
 
-use openflow_codec::{Field, Match, PortNo};
+use openflow_codec::{Action, Field, Match, PortNo};
 
 use super::{PodPort, Wanted, node, pipeline, pod};
 use crate::pipeline::{Spec, TUNNEL_VNI, Table, priority, register};
@@ -22,8 +22,16 @@ pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
         .clone()
         .with(Field::TunId, TUNNEL_VNI)
         .with_masked(Field::TunMetadata0, register::VALID, register::VALID);
+    // `ct` freezes the tunnel header that the *first* packet of a megaflow carried, and later stages
+    // read the frozen one. Reading the whole option before `ct` puts all of it into the megaflow, so
+    // each identity gets a recirculation of its own; else one Pod's packets are judged as another's.
     let accept = Spec::new(Table::Classify, priority::NORMAL)
         .matching(valid)
+        .act(Action::CopyField {
+            src: register::TUNNEL_WIRE,
+            dst: register::SOURCE_WIRE,
+        })
+        .act(Action::set(register::SOURCE, 0_u128))
         .goto(Table::Conntrack);
     let deny = Spec::new(Table::Classify, priority::TUNNEL_DENY).matching(from_tunnel);
     vec![
