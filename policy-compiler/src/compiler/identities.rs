@@ -107,30 +107,49 @@ impl Identities {
     }
 
     /// Policies begin (or cease) to name these attribute keys; the keys whose meaning that changes.
-    pub(super) fn name_keys<'a>(
+    pub(super) fn name_keys(
         &mut self,
-        begin: impl Iterator<Item = &'a str>,
-        cease: impl Iterator<Item = &'a str>,
+        begin: &BTreeSet<String>,
+        cease: &BTreeSet<String>,
     ) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
-        for key in begin.filter(|key| counts_only_when_named(key)) {
-            let count = self.named_keys.entry(key.to_owned()).or_default();
+        for key in begin
+            .difference(cease)
+            .filter(|key| counts_only_when_named(key))
+        {
+            let count = self.named_keys.entry(key.clone()).or_default();
             *count += 1;
             if *count == 1 {
-                changed.insert(key.to_owned());
+                changed.insert(key.clone());
             }
         }
-        for key in cease.filter(|key| counts_only_when_named(key)) {
+        for key in cease
+            .difference(begin)
+            .filter(|key| counts_only_when_named(key))
+        {
             let Some(count) = self.named_keys.get_mut(key) else {
                 continue;
             };
             *count -= 1;
             if *count == 0 {
                 self.named_keys.remove(key);
-                changed.insert(key.to_owned());
+                changed.insert(key.clone());
             }
         }
         changed
+    }
+
+    /// Pods of a namespace that `selector` selects.
+    pub(super) fn pods(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+    ) -> impl Iterator<Item = ObjectKey> {
+        let identities = self.namespaces.get(namespace).into_iter();
+        identities
+            .flat_map(|state| state.identities.values())
+            .filter(|members| selector.matches(&members.labels))
+            .flat_map(|members| members.pods.iter().cloned())
     }
 
     fn relevant(&self, pod: &Pod) -> Labels {

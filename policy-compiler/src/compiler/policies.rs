@@ -27,6 +27,9 @@ pub(super) struct Policies {
     reads: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// Policies with a namespace selector.
     selecting_namespaces: BTreeSet<ObjectKey>,
+    /// By namespace and direction: the Pod selectors of policies that isolate, each with the number
+    /// of those policies. Many policies share few selectors.
+    isolating: BTreeMap<(String, Direction), BTreeMap<Selector, usize>>,
 }
 
 impl Policies {
@@ -43,13 +46,38 @@ impl Policies {
     /// Whether a policy isolates Pods with these labels in this direction. "If no policies exist in
     /// a namespace, then all ingress and egress traffic is allowed to and from pods in it."
     pub(super) fn isolates(&self, namespace: &str, labels: &Labels, direction: Direction) -> bool {
-        self.by_namespace
-            .get(namespace)
+        let selectors = self.isolating.get(&(namespace.to_owned(), direction));
+        selectors
             .into_iter()
             .flatten()
-            .any(|(_, policy)| {
-                policy.rules(direction).is_some() && policy.pod_selector.matches(labels)
-            })
+            .any(|(selector, _)| selector.matches(labels))
+    }
+
+    /// Counts `policy` in or out; the selectors that begin or cease to isolate.
+    fn count(&mut self, policy: &Policy, counts: Count) -> Vec<Selector> {
+        let mut changed = Vec::new();
+        for direction in [Direction::Egress, Direction::Ingress] {
+            if policy.rules(direction).is_none() {
+                continue;
+            }
+            let slot = (policy.namespace.clone(), direction);
+            let selectors = self.isolating.entry(slot.clone()).or_default();
+            let count = selectors.entry(policy.pod_selector.clone()).or_default();
+            match counts {
+                Count::In => *count += 1,
+                Count::Out => *count = count.saturating_sub(1),
+            }
+            if (*count, counts) == (1, Count::In) || (*count, counts) == (0, Count::Out) {
+                changed.push(policy.pod_selector.clone());
+            }
+            if *count == 0 {
+                selectors.remove(&policy.pod_selector);
+            }
+            if selectors.is_empty() {
+                self.isolating.remove(&slot);
+            }
+        }
+        changed
     }
 
     fn get(&self, key: &ObjectKey) -> Option<&Policy> {
@@ -85,6 +113,12 @@ impl Policies {
             self.selecting_namespaces.remove(key);
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Count {
+    In,
+    Out,
 }
 
 /// What a policy's flows depend on beside the policy.
@@ -128,23 +162,13 @@ impl RuleOf<'_> {
 impl Compiler {
     /// A policy is as given, or gone.
     pub(super) fn set_policy(&mut self, key: ObjectKey, policy: Option<Policy>, dirty: &mut Dirty) {
-        let old = self.policies.set(&key, policy);
-        let new = self.policies.get(&key);
-        if old.as_ref() == new {
+        let old = self.policies.set(&key, policy.clone());
+        if old == policy {
             return;
         }
-        let keys = |policy: Option<&Policy>| -> Vec<String> {
-            policy
-                .map(attribute_keys)
-                .unwrap_or_default()
-                .into_iter()
-                .collect()
-        };
-        let (begin, cease) = (keys(new), keys(old.as_ref()));
-        let changed = self.identities.name_keys(
-            begin.iter().map(String::as_str),
-            cease.iter().map(String::as_str),
-        );
+        let keys =
+            |policy: &Option<Policy>| policy.as_ref().map(attribute_keys).unwrap_or_default();
+        let changed = self.identities.name_keys(&keys(&policy), &keys(&old));
         if !changed.is_empty() {
             let concerned = self
                 .pods
@@ -152,12 +176,18 @@ impl Compiler {
                 .filter(|(_, pod)| pod.attributes().any(|(key, _)| changed.contains(&key)));
             dirty.pods.extend(concerned.map(|(key, _)| key.clone()));
         }
-        // Who is isolated may have changed for the Pods that the old or the new policy selects.
-        for (pod_key, pod) in self.pods_in(&key.namespace) {
-            let selects = |policy: &Policy| policy.pod_selector.matches(&pod.labels);
-            if old.as_ref().is_some_and(selects) || new.is_some_and(selects) {
-                dirty.attachments_of.insert(pod_key.clone());
-            }
+        let begin = policy
+            .iter()
+            .flat_map(|policy| self.policies.count(policy, Count::In));
+        let mut selectors: Vec<Selector> = begin.collect();
+        selectors.extend(
+            old.iter()
+                .flat_map(|old| self.policies.count(old, Count::Out)),
+        );
+        for selector in selectors {
+            dirty
+                .attachments_of
+                .extend(self.identities.pods(&key.namespace, &selector));
         }
         dirty.policies.insert(key);
     }
