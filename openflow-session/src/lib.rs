@@ -24,6 +24,7 @@ mod bundle;
 pub mod config;
 pub mod encoded;
 pub mod event;
+mod group_reader;
 mod handshake;
 pub mod layer;
 mod ledger;

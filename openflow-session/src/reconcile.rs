@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use openflow_codec::message::multipart::RequestBody;
 use openflow_codec::message::multipart::flow::FlowFilter;
-use openflow_codec::{Cookie, Flow, Group, GroupId};
+use openflow_codec::{Cookie, Flow, Group};
 
 use crate::config::{Config, Marker};
 use crate::event::{CloseReason, Reconciled};
+use crate::group_reader::GroupReader;
 use crate::layer::{Generation, Layer};
 use crate::plan::{Findings, Layers};
 use crate::request::Purpose;
@@ -84,9 +86,9 @@ pub(crate) struct Dump {
     /// Stale flows outside the entry table.
     stale: Vec<Cookie>,
     flows: usize,
-    groups: usize,
     flows_complete: bool,
-    groups_complete: bool,
+    /// Reads groups.
+    pub(crate) groups: GroupReader,
 }
 
 impl Dump {
@@ -100,17 +102,16 @@ impl Dump {
             foreign_flows: 0,
             stale: Vec::new(),
             flows: 0,
-            groups: 0,
             flows_complete: false,
-            groups_complete: false,
+            groups: GroupReader::default(),
         }
     }
 
-    /// What to ask for.
+    /// What to ask first.
     pub(crate) fn requests() -> [(Purpose, RequestBody); 2] {
         [
             (Purpose::DumpFlows, RequestBody::Flow(FlowFilter::all())),
-            (Purpose::DumpGroups, RequestBody::GroupDesc(GroupId::ALL)),
+            (Purpose::CountBuckets, GroupReader::count_request()),
         ]
     }
 
@@ -159,42 +160,38 @@ impl Dump {
         }
     }
 
-    /// Takes one part of the answer to the request for groups.
-    pub(crate) fn take_groups(
+    /// Takes part of the answer to the count of buckets.
+    pub(crate) fn take_counts(
         &mut self,
-        groups: Vec<Group>,
+        body: Bytes,
         more: bool,
         config: &Config,
     ) -> Result<(), CloseReason> {
-        self.groups += groups.len();
-        for group in groups {
-            self.take_group(&group, config);
-        }
-        self.groups_complete = !more;
-        let limit = config.limits.max_dumped_groups;
-        if self.groups > limit {
-            let what = format!("it has more than {limit} groups");
-            return Err(CloseReason::Limit(what));
+        self.groups.take_counts(body, config)?;
+        if !more {
+            self.groups
+                .choose(&self.expected, &mut self.findings, config);
         }
         Ok(())
     }
 
-    fn take_group(&mut self, group: &Group, config: &Config) {
-        let id: GroupId = group.id;
-        if !config.owns_group(id) {
-            return;
-        }
-        match self.expected.group(id) {
-            Some(wanted) if wanted.group() == group => self.findings.present_groups.push(id),
-            // The wanted group replaces it.
-            Some(_) => {}
-            None => self.findings.stale_groups.push(id),
-        }
+    /// Takes part of the answer to a request for groups. `wanted` is what is wanted by now.
+    pub(crate) fn take_groups(
+        &mut self,
+        groups: &[Group],
+        more: bool,
+        wanted: &Layers,
+        config: &Config,
+    ) -> Result<(), CloseReason> {
+        let expected = [&self.expected, wanted];
+        let found = &mut self.findings;
+        self.groups
+            .take_groups(groups, more, expected, found, config)
     }
 
-    /// Whether both answers are complete.
+    /// Whether all answers are complete.
     pub(crate) fn is_complete(&self) -> bool {
-        self.flows_complete && self.groups_complete
+        self.flows_complete && self.groups.is_complete()
     }
 
     /// Puts the findings in order.

@@ -50,6 +50,7 @@ pub(crate) enum Purpose {
     Fence,
     Markers,
     DumpFlows,
+    CountBuckets,
     DumpGroups,
 }
 
@@ -68,13 +69,14 @@ impl fmt::Display for Purpose {
             Self::Fence => "a barrier request",
             Self::Markers => "the request for marker flows",
             Self::DumpFlows => "the request for its flows",
+            Self::CountBuckets => "the request for the number of its buckets",
             Self::DumpGroups => "the request for its groups",
         })
     }
 }
 
-/// Requests without a (complete) answer, but for bundles. Each purpose is asked for a fixed number
-/// of times, so the table is small whatever the switch does.
+/// Requests without a (complete) answer, but for bundles. A bounded number is asked for each
+/// purpose, so the table is small whatever the switch does.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     open: BTreeMap<u32, Open>,

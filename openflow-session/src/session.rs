@@ -16,6 +16,7 @@ use openflow_codec::{Context, Frame, Framer, Message, Xid};
 
 use crate::config::{Config, Role};
 use crate::event::{CloseReason, Event, PortChange, Reconciled};
+use crate::group_reader::GroupReader;
 use crate::handshake::{Handshake, switch_port};
 use crate::layer::{Delta, Generation, Layer, LayerState};
 use crate::ledger::Ledger;
@@ -404,6 +405,12 @@ impl Session {
                 self.events.push_back(Event::Warning(warning));
                 Ok(())
             }
+            Purpose::CountBuckets => {
+                if let Some(dump) = &mut self.dump {
+                    dump.groups.choose_blindly();
+                }
+                Ok(())
+            }
             purpose => Err(CloseReason::Refused {
                 request: purpose.to_string(),
                 error: error.to_string(),
@@ -447,9 +454,17 @@ impl Session {
                     dump.take_flows(flows, more, &self.config)?;
                 }
             }
-            (Purpose::DumpGroups, ReplyBody::GroupDesc(groups)) => {
+            (Purpose::CountBuckets, ReplyBody::Unknown { kind, body })
+                if GroupReader::is_count(kind) =>
+            {
                 if let Some(dump) = &mut self.dump {
-                    dump.take_groups(groups, more, &self.config)?;
+                    dump.take_counts(body, more, &self.config)?;
+                }
+            }
+            (Purpose::DumpGroups, ReplyBody::GroupDesc(groups)) => {
+                let wanted = self.ledger.wanted().unwrap_or_default();
+                if let Some(dump) = &mut self.dump {
+                    dump.take_groups(&groups, more, &wanted, &self.config)?;
                 }
             }
             (Purpose::NameTables, _) => {}
@@ -555,8 +570,14 @@ impl Session {
 
     /// Keeps the switch as wanted: finishes what runs, then repairs, then changes.
     fn keep(&mut self) -> Result<bool, CloseReason> {
-        if self.dump.as_ref().is_some_and(Dump::is_complete) {
-            self.compared = self.dump.take();
+        if let Some(dump) = &mut self.dump {
+            let questions = dump.groups.next_questions();
+            if dump.is_complete() {
+                self.compared = self.dump.take();
+            }
+            for body in questions {
+                self.ask(Purpose::DumpGroups, &Message::MultipartRequest(body.into()));
+            }
         }
         if self.run.is_some() {
             self.with_run(|run, around| run.fill(around))?;

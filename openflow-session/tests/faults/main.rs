@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use flow_sim::{CommitFault, CommitOutcome, Faults};
 use openflow_codec::message::error::ErrorCode;
-use openflow_codec::{Action, Bucket, Field, Group, GroupId, GroupType, Message, Xid};
-use openflow_session::{Config, EncodedGroup, EntryId, Event, LayerState};
+use openflow_codec::{Message, Xid};
+use openflow_session::{Config, EntryId, Event, LayerState};
 
 use world::World;
 
@@ -68,19 +68,6 @@ fn survive(faults: Faults, wanted_at_last: (LayerState, LayerState)) -> bool {
     assert!(world.settle(&mut link), "no fault is left");
     world.check();
     undisturbed
-}
-
-/// A group whose buckets have 40 KB of actions each.
-fn large_group(id: u32, buckets: u32) -> Arc<EncodedGroup> {
-    let actions = vec![Action::set(Field::Reg1, 1u8); 2_500];
-    let buckets = (1..=buckets).map(|n| Bucket::new(n, 1, actions.clone()));
-    let group = Group {
-        id: GroupId(id),
-        group_type: GroupType::Select,
-        selection: None,
-        buckets: buckets.collect(),
-    };
-    Arc::new(EncodedGroup::new(group, &pipeline::context()).expect("buckets that fit"))
 }
 
 #[test]
@@ -215,7 +202,7 @@ fn a_refused_replacement_does_not_leave_the_flow_it_replaces() {
 fn flows_of_a_refused_group_are_not_sent() {
     let mut world = World::new(config());
     // Several messages, for a switch that says it is 3.1.0, and dp_hash is the default.
-    let group = large_group(9, 3);
+    let group = pipeline::large_group(9, 3);
     let flows = (0..20).map(|n| pipeline::to_group(n, 9));
     let others = (0..20).map(pipeline::policy);
     let cookies: Vec<_> = (0..20).map(|n| pipeline::to_group(n, 9).cookie()).collect();
@@ -374,6 +361,24 @@ fn a_change_during_an_audit_is_not_repaired_away() {
         "{:?}",
         reports[1]
     );
+}
+
+#[test]
+fn a_flow_given_up_during_an_audit_is_not_added_again() {
+    let mut world = world();
+    let mut link = world.connect(Faults::default());
+    assert!(world.settle(&mut link));
+    let lost = pipeline::policy(3).cookie();
+    world.switch_mut().sim_mut().remove_cookie(lost);
+    world.audit(&mut link);
+    // The audit is on its way when the owner gives the lost flow up.
+    assert!(link.session.poll_event().is_none());
+    let (mut cluster, node) = before();
+    cluster.remove_flow(lost);
+    world.want((cluster, node));
+    world.tell(&mut link);
+    assert!(world.settle(&mut link));
+    world.check();
 }
 
 #[test]

@@ -11,8 +11,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openflow_codec::action::{CtZone, NatKind};
-use openflow_codec::{Action, Cookie, Ct, Field, GroupId, Match, Nat, PortNo, Subfield, TableId};
-use openflow_session::{CloseReason, Event, Generation, Layer, LayerState, SwitchInfo, TlvMapping};
+use openflow_codec::{
+    Action, Cookie, Ct, Field, GroupId, Match, Nat, PortNo, SelectionMethod, Subfield, TableId,
+};
+use openflow_session::{
+    CloseReason, EntryId, Event, Generation, Layer, LayerState, SwitchInfo, TlvMapping,
+};
 
 use driver::Driver;
 use vswitchd::Vswitchd;
@@ -410,4 +414,67 @@ fn a_dump_of_every_action_we_use_reads_as_it_was_written() {
         (0, 0),
         "{clean:?}"
     );
+}
+
+#[test]
+fn a_group_of_several_messages_is_complete_or_refused_by_name() {
+    let switch = switch!();
+    let hash = SelectionMethod {
+        method: "hash".to_owned(),
+        param: 0,
+        fields: vec![(Field::Ipv4Src, u128::from(u32::MAX))],
+    };
+    let hashed = pipeline::group_with(9, 3_000, Some(hash));
+    assert!(hashed.messages().len() > 1);
+    let small = pipeline::group(11, 3);
+    let wanted = pipeline::layer([pipeline::to_group(1, 9)], [hashed, small]);
+    let mut driver = Driver::connect(&switch, pipeline::config());
+    driver.want(Layer::Cluster, wanted.clone(), 1);
+    driver.want(Layer::Node, LayerState::default(), 1);
+    driver.wait_acked();
+    driver.audit();
+    let clean = driver.wait_reconciled();
+    assert_eq!((clean.groups_set, clean.flows_added), (0, 0), "{clean:?}");
+
+    // Its own description would not fit in a message, so it is known by its number of buckets.
+    switch.ofctl(&[
+        "remove-buckets",
+        "br0",
+        "group_id=9,command_bucket_id=first",
+    ]);
+    switch.ofctl(&[
+        "mod-group",
+        "br0",
+        "group_id=11,type=select,bucket=output:9",
+    ]);
+    driver.audit();
+    let repaired = driver.wait_reconciled();
+    assert_eq!(
+        (
+            repaired.groups_set,
+            repaired.groups_removed,
+            repaired.flows_added
+        ),
+        (2, 0, 0),
+        "{repaired:?}"
+    );
+    driver.audit();
+    assert_eq!(driver.wait_reconciled().groups_set, 0);
+
+    let mut with_default = wanted;
+    with_default.set_group(pipeline::large_group(10, 3));
+    driver.want(Layer::Cluster, with_default, 2);
+    driver.wait_acked();
+    let refused = driver.rejected.iter().map(|r| r.entry).collect::<Vec<_>>();
+    if switch.ofctl(&["--version"]).contains(" 3.1.") {
+        assert_eq!(refused, [EntryId::Group(GroupId(10))]);
+    } else {
+        assert_eq!(refused, []);
+    }
+
+    let mut second = Driver::connect(&switch, pipeline::config());
+    second.want(Layer::Cluster, LayerState::default(), 1);
+    second.want(Layer::Node, LayerState::default(), 1);
+    assert!(second.wait_reconciled().groups_removed >= 2);
+    assert!(!switch.ofctl(&["dump-groups", "br0"]).contains("group_id="));
 }
