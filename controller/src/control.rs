@@ -26,6 +26,7 @@ mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use api_types::Source;
@@ -99,6 +100,8 @@ pub enum Input {
         connection: ConnectionId,
         /// Up to here.
         generation: Generation,
+        /// How many wanted entries it has refused and so does not hold.
+        rejected: usize,
     },
     /// A switch was compared with what was wanted.
     Reconciled {
@@ -203,7 +206,8 @@ struct Switch {
     software: String,
     /// The node it belongs to, and whose layers it was given.
     joined: Option<String>,
-    rejected: BTreeMap<EntryId, String>,
+    /// Wanted entries that it refused.
+    rejected: usize,
     mods_sent: u64,
 }
 
@@ -218,6 +222,9 @@ pub struct Control {
     places: BTreeMap<ObjectKey, (String, usize)>,
     /// Names of Node objects.
     node_objects: BTreeSet<String>,
+    /// What the compiler has read of them.
+    addresses: BTreeMap<String, IpAddr>,
+    pod_cidrs: BTreeMap<String, String>,
     rejected: BTreeMap<ObjectKey, String>,
     machines: BTreeMap<ConnectionId, Machine>,
     /// Machines whose standing must be looked at again.
@@ -249,6 +256,8 @@ impl Control {
             },
             places: BTreeMap::new(),
             node_objects: BTreeSet::new(),
+            addresses: BTreeMap::new(),
+            pod_cidrs: BTreeMap::new(),
             rejected: BTreeMap::new(),
             machines: BTreeMap::new(),
             unjudged: BTreeSet::new(),
@@ -292,11 +301,9 @@ impl Control {
             Input::Acked {
                 connection,
                 generation,
+                rejected,
             } => {
-                if let Some(node) = self.joined(connection) {
-                    let steps = self.rollout.acked(&node, generation);
-                    self.carry_out(steps, effects);
-                }
+                self.take_acked(connection, generation, rejected, effects);
             }
             Input::Reconciled { connection, found } => self.take_reconciled(connection, found),
             Input::Rejected {
@@ -351,14 +358,14 @@ impl Control {
             match &change {
                 Change::Apply(Object::Node(node)) => {
                     self.node_objects.extend(node.metadata.name.clone());
-                    self.nodes_changed();
                 }
                 Change::Delete(key) => {
                     self.rejected.remove(key);
                     self.places.remove(key);
-                    if key.kind == Kind::Node {
-                        self.node_objects.remove(&key.name);
-                        self.nodes_changed();
+                    if key.kind == Kind::Node && self.node_objects.remove(&key.name) {
+                        let record = self.nodes.get(&key.name);
+                        self.unjudged
+                            .extend(record.and_then(|record| record.machine));
                     }
                 }
                 _ => {}
@@ -369,17 +376,11 @@ impl Control {
             self.rejected.remove(&key);
             self.places.insert(key, (file, line));
         }
-        // Before the first load nobody could be judged.
+        // Before the first load nobody could be judged, and a Node object may be new.
         self.unjudged
             .extend(self.machines.iter().filter_map(|(connection, machine)| {
                 (!matches!(machine.standing, Standing::Accepted(_))).then_some(*connection)
             }));
-    }
-
-    /// Node objects came or went: every machine's standing and every node's peers may be others.
-    fn nodes_changed(&mut self) {
-        self.unjudged.extend(self.machines.keys().copied());
-        self.unwritten.extend(self.nodes.keys().cloned());
     }
 
     fn take_switch(
@@ -401,7 +402,7 @@ impl Control {
             datapath_id,
             software: info.software,
             joined: None,
-            rejected: BTreeMap::new(),
+            rejected: 0,
             mods_sent: 0,
         };
         self.switches.insert(connection, switch);
@@ -423,7 +424,7 @@ impl Control {
             let steps = self.rollout.disconnect(&node);
             self.carry_out(steps, effects);
             // Whoever waited for this node's neighbour entries waits no more.
-            self.unwritten.extend(self.nodes.keys().cloned());
+            self.unwritten.extend(self.attachments.unready_nodes());
         }
     }
 
@@ -449,8 +450,28 @@ impl Control {
             switch.joined = Some(node.clone());
             let steps = self.rollout.connect(&node);
             self.carry_out(steps, effects);
-            self.unwritten.extend(self.nodes.keys().cloned());
         }
+    }
+
+    fn take_acked(
+        &mut self,
+        connection: ConnectionId,
+        generation: Generation,
+        rejected: usize,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(switch) = self.switches.get_mut(&connection) else {
+            return;
+        };
+        let Some(node) = switch.joined.clone() else {
+            return;
+        };
+        switch.rejected = rejected;
+        if rejected == 0 && self.attachments.unblock(&node) {
+            self.unwritten.insert(node.clone());
+        }
+        let steps = self.rollout.acked(&node, generation);
+        self.carry_out(steps, effects);
     }
 
     fn take_reconciled(&mut self, connection: ConnectionId, found: Reconciled) {
@@ -484,7 +505,7 @@ impl Control {
 
     fn take_rejected(&mut self, connection: ConnectionId, rejection: Rejection) {
         self.counters.rejections += 1;
-        let Some(switch) = self.switches.get_mut(&connection) else {
+        let Some(switch) = self.switches.get(&connection) else {
             return;
         };
         let Rejection {
@@ -494,7 +515,6 @@ impl Control {
             error,
         } = rejection;
         tracing::error!(%connection, node = switch.joined, %layer, text, error, "switch refused an entry");
-        switch.rejected.insert(entry, format!("{text}: {error}"));
         let (EntryId::Flow(cookie), Some(node)) = (entry, switch.joined.clone()) else {
             return;
         };
@@ -531,6 +551,9 @@ impl Control {
                 record.compiled = true;
             }
         }
+        if batch.node_objects {
+            self.read_node_objects();
+        }
         for (key, rejected) in &output.rejected {
             let (file, line) = self.places.get(key).cloned().unwrap_or_default();
             tracing::warn!(object = %key, file, line, reason = %rejected, "object is refused; what it said before stays in force");
@@ -554,6 +577,26 @@ impl Control {
             "compiled"
         );
         self.rollout.begin(plan)
+    }
+
+    /// Takes over what the compiler has read of Node objects; machines learn what is different.
+    fn read_node_objects(&mut self) {
+        let (mut addresses, mut pod_cidrs) = (BTreeMap::new(), BTreeMap::new());
+        for node in self.compiler.nodes() {
+            addresses.extend(node.address.map(|address| (node.name.clone(), address)));
+            let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+            pod_cidrs.insert(node.name.clone(), cidrs.join(","));
+        }
+        if addresses != self.addresses {
+            self.unwritten.extend(self.nodes.keys().cloned());
+        }
+        for (node, cidrs) in &pod_cidrs {
+            if self.pod_cidrs.get(node) != Some(cidrs) {
+                self.unwritten.insert(node.clone());
+            }
+        }
+        self.addresses = addresses;
+        self.pod_cidrs = pod_cidrs;
     }
 
     /// Everything that was sent is acknowledged by every connected switch.
@@ -585,9 +628,5 @@ impl Control {
                 command,
             });
         }
-    }
-
-    fn joined(&self, connection: ConnectionId) -> Option<String> {
-        self.switches.get(&connection)?.joined.clone()
     }
 }

@@ -78,6 +78,27 @@ impl Attachments {
         }
     }
 
+    /// The switch of `node` refuses nothing any more; whether that is news.
+    pub(super) fn unblock(&mut self, node: &str) -> bool {
+        let first = AttachmentKey {
+            node: node.to_owned(),
+            interface: String::new(),
+        };
+        let mut news = false;
+        for (key, state) in self.states.range_mut(first..) {
+            if key.node != node {
+                break;
+            }
+            news |= state.blocked.take().is_some();
+        }
+        news
+    }
+
+    /// Nodes of those that are not ready yet.
+    pub(super) fn unready_nodes(&self) -> BTreeSet<String> {
+        self.unready.keys().map(|key| key.node.clone()).collect()
+    }
+
     /// Admissions of what is programmed on nodes of which `programmed` is true. Each is given once.
     pub(super) fn admissible(&mut self, programmed: impl Fn(&str) -> bool) -> Vec<Change> {
         let (now, later) = std::mem::take(&mut self.programmed)

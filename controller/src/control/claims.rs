@@ -214,7 +214,7 @@ impl Control {
             }
         }
         if neighbours_changed {
-            self.unwritten.extend(self.nodes.keys().cloned());
+            self.unwritten.extend(self.attachments.unready_nodes());
         }
         self.unwritten.insert(node.to_owned());
     }

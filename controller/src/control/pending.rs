@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_compiler::{AttachmentKey, Change, NodeFacts, ObjectKey, ingest};
+use policy_compiler::{AttachmentKey, Change, Kind, NodeFacts, ObjectKey, ingest};
 
 /// Changes by what they change, so that a long wait costs no more than a short one.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
+    /// Whether a Node object is among them.
+    pub(super) node_objects: bool,
     /// Nodes that are observed in it.
     pub(super) observed: BTreeSet<String>,
     /// Attachments that are new or different in it.
@@ -62,6 +64,7 @@ impl Pending {
             nodes,
             attachments,
         } = std::mem::take(self);
+        let node_objects = objects.keys().any(|key| key.kind == Kind::Node);
         let observed = nodes.keys().cloned().collect();
         let attached = attachments
             .iter()
@@ -78,6 +81,7 @@ impl Pending {
             .collect();
         Batch {
             changes,
+            node_objects,
             observed,
             attached,
         }
@@ -87,7 +91,6 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy_compiler::Kind;
 
     #[test]
     fn of_several_changes_of_one_thing_the_last_remains() {

@@ -1,45 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers to the REST API: what is known, in the words of `api-types`.
 
+mod flows;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use api_types as api;
-use openflow_codec::{Cookie, Flow, Match};
-use openflow_session::{LayerState, Marker};
-use policy_compiler::pipeline::Table;
-use policy_compiler::{
-    AttachmentKey, AttachmentStatus, Cause, Explanation, Kind, ObjectKey, Scope,
-};
+use policy_compiler::{AttachmentKey, AttachmentStatus};
 
-use super::{Control, Standing};
+use super::{Control, NodeRecord, Standing, Switch};
 use crate::machine::{Claim, PodInterface};
-use crate::switch::config::{cluster_marker, node_marker};
 
-/// Which flows are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FlowQuery {
-    /// Those that exist because of this object.
-    Object(ObjectKey),
-    /// Those of this node's own layer.
-    Node(String),
-    /// Those with this cookie.
-    Cookie(Cookie),
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
-    /// No such node.
-    #[error("no machine has called itself node {0} yet; see `culvert nodes`")]
-    UnknownNode(String),
-    /// No flow has the cookie.
-    #[error(
-        "no flow has cookie {0}; cookies of Culvert's flows begin with 0xc, and that of a marker flow \
-         (0xc0..., 0xcf...) changes with every change of its layer"
-    )]
-    UnknownCookie(Cookie),
-}
+pub(crate) use self::flows::pod_key;
+pub use self::flows::{FlowQuery, QueryError};
 
 impl Control {
     /// `GET /v1/status`.
@@ -185,89 +158,11 @@ impl Control {
         api::Pods { pods }
     }
 
-    /// `GET /v1/flows` and `GET /v1/explain/{cookie}`.
-    ///
-    /// # Errors
-    /// There is no such node, or no flow with the cookie.
-    pub fn flows(&self, query: &FlowQuery) -> Result<api::Flows, QueryError> {
-        let mut found = match query {
-            FlowQuery::Object(key) => self.compiler.flows_of(key),
-            FlowQuery::Cookie(cookie) => {
-                let mut found = self.compiler.explain(*cookie);
-                found.extend(self.explain_marker(*cookie));
-                if found.is_empty() {
-                    return Err(QueryError::UnknownCookie(*cookie));
-                }
-                found
-            }
-            FlowQuery::Node(node) => self
-                .compiler
-                .explain_node(node)
-                .ok_or_else(|| QueryError::UnknownNode(node.clone()))?,
-        };
-        let place = |explanation: &Explanation| {
-            let Explanation { scope, flow, .. } = explanation;
-            (
-                flow.table,
-                std::cmp::Reverse(flow.priority),
-                flow.flow_match.clone(),
-                scope.clone(),
-            )
-        };
-        found.sort_by_cached_key(place);
-        Ok(api::Flows {
-            flows: found.iter().map(flow).collect(),
-        })
-    }
-
-    /// Markers are written by sessions, so the compiler does not know them.
-    fn explain_marker(&self, cookie: Cookie) -> Vec<Explanation> {
-        let cluster = std::iter::once((Scope::Cluster, cluster_marker(), self.rollout.cluster()));
-        let nodes = self.rollout.nodes().iter();
-        let nodes = nodes.map(|(node, layer)| (Scope::Node(node.clone()), node_marker(), layer));
-        let markers = cluster
-            .chain(nodes)
-            .filter(|(_, marker, layer)| marker.cookie(layer.digest()) == cookie);
-        let explain = |(scope, marker, layer): (Scope, Marker, &LayerState)| {
-            let whose = match &scope {
-                Scope::Cluster => "the cluster layer".to_owned(),
-                Scope::Node(node) => format!("the layer of node {node}"),
-            };
-            let (flows, groups) = (layer.flows().len(), layer.groups().len());
-            let why = format!(
-                "marks {whose}: the cookie is the digest of its {flows} flows and {groups} groups, so that a \
-                 switch that holds them is left alone"
-            );
-            let flow = Flow {
-                table: marker.table,
-                priority: marker.priority,
-                flow_match: Match::any(),
-                cookie,
-                idle_timeout: 0,
-                hard_timeout: 0,
-                instructions: Vec::new(),
-            };
-            let causes = vec![Cause {
-                object: None,
-                attachment: None,
-                why: why.into(),
-            }];
-            Explanation {
-                scope,
-                flow: Arc::new(flow),
-                causes,
-            }
-        };
-        markers.map(explain).collect()
-    }
-
     fn node(&self, name: &str) -> api::Node {
         let record = self.nodes.get(name);
-        let object = self.compiler.nodes().find(|object| object.name == name);
         let bridge = record.and_then(|record| record.view.bridge.as_ref());
-        let datapath_id = record.and_then(super::NodeRecord::datapath_id);
-        let switch =
-            datapath_id.and_then(|id| self.switches.get(self.switch_of_datapath.get(&id)?));
+        let datapath_id = record.and_then(NodeRecord::datapath_id);
+        let switch = record.and_then(|record| self.switch_of(record));
         let machine = record.and_then(|record| self.machines.get(&record.machine?));
         let (state, reason) = self.node_state(name);
         api::Node {
@@ -278,9 +173,11 @@ impl Control {
             openflow: switch.map(|switch| switch.remote.clone()),
             ovs_version: switch.map(|switch| switch.software.clone()),
             datapath_id: datapath_id.map(|id| id.to_string()),
-            address: object.and_then(|object| Some(object.address?.to_string())),
-            pod_cidrs: object
-                .map(|object| object.pod_cidrs.iter().map(ToString::to_string).collect())
+            address: self.addresses.get(name).map(ToString::to_string),
+            pod_cidrs: self
+                .pod_cidrs
+                .get(name)
+                .map(|cidrs| cidrs.split_terminator(',').map(str::to_owned).collect())
                 .unwrap_or_default(),
             agent: bridge.and_then(|bridge| bridge.agent.clone()),
             tunnel_port: record
@@ -305,6 +202,11 @@ impl Control {
         }
     }
 
+    fn switch_of(&self, record: &NodeRecord) -> Option<&Switch> {
+        let connection = self.switch_of_datapath.get(&record.datapath_id()?)?;
+        self.switches.get(connection)
+    }
+
     fn node_state(&self, name: &str) -> (api::NodeState, Option<String>) {
         let Some(record) = self.nodes.get(name) else {
             let reason = "its machine has not connected; set the manager of its OVSDB to this controller \
@@ -312,11 +214,7 @@ impl Control {
             return (api::NodeState::Disconnected, Some(reason.to_owned()));
         };
         if self.rollout.is_connected(name) {
-            let rejected = self
-                .switches
-                .values()
-                .find(|switch| switch.joined.as_deref() == Some(name));
-            let rejected = rejected.map_or(0, |switch| switch.rejected.len());
+            let rejected = self.switch_of(record).map_or(0, |switch| switch.rejected);
             let refused = (rejected > 0).then(|| {
                 format!("its switch refused {rejected} entries; the controller's log names them")
             });
@@ -331,9 +229,7 @@ impl Control {
             };
             return (state, refused.or(without_ovsdb));
         }
-        let switch = record
-            .datapath_id()
-            .and_then(|id| self.switch_of_datapath.get(&id));
+        let switch = self.switch_of(record);
         match (record.machine, switch) {
             (None, None) => {
                 let reason =
@@ -428,48 +324,4 @@ impl Control {
             AttachmentStatus::Admitted => (PodState::Admitted, self.readiness_obstacle(key)),
         }
     }
-}
-
-fn flow(explanation: &Explanation) -> api::Flow {
-    let Explanation {
-        scope,
-        flow,
-        causes,
-    } = explanation;
-    // A flow as text ends with its actions.
-    let text = flow.to_string();
-    let actions = text
-        .split_once("actions=")
-        .map(|(_, actions)| actions.to_owned());
-    api::Flow {
-        scope: match scope {
-            Scope::Cluster => "cluster".to_owned(),
-            Scope::Node(node) => format!("node/{node}"),
-        },
-        table: Table::from_id(flow.table)
-            .map_or_else(|| flow.table.to_string(), |t| t.name().to_owned()),
-        table_id: flow.table.0,
-        priority: flow.priority,
-        flow_match: flow.flow_match.to_string(),
-        actions: actions.unwrap_or_default(),
-        cookie: flow.cookie.to_string(),
-        causes: causes.iter().map(cause).collect(),
-    }
-}
-
-fn cause(cause: &Cause) -> api::Cause {
-    let attachment = cause.attachment.as_ref();
-    api::Cause {
-        object: cause.object.as_ref().map(ToString::to_string),
-        node: attachment.map(|key| key.node.clone()),
-        interface: attachment.map(|key| key.interface.clone()),
-        why: cause.why.to_string(),
-    }
-}
-
-/// The key of a Pod from `NAMESPACE/NAME`.
-pub(crate) fn pod_key(text: &str) -> Option<ObjectKey> {
-    let (namespace, name) = text.split_once('/')?;
-    let complete = !namespace.is_empty() && !name.is_empty() && !name.contains('/');
-    complete.then(|| ObjectKey::new(Kind::Pod, namespace, name))
 }

@@ -169,6 +169,7 @@ impl World {
                 self.input(Input::Acked {
                     connection,
                     generation,
+                    rejected: 0,
                 });
             }
         }
@@ -288,6 +289,7 @@ fn a_pod_is_ready_only_after_its_own_flows_are_acknowledged() {
     world.input(Input::Acked {
         connection: ConnectionId(2),
         generation,
+        rejected: 0,
     });
     let open = world.told();
     assert_ne!(closed, open, "the port is opened by a change of its own");
@@ -318,6 +320,7 @@ fn a_pod_waits_for_every_connected_node_and_for_no_other() {
     world.input(Input::Acked {
         connection: ConnectionId(2),
         generation,
+        rejected: 0,
     });
     assert_eq!(world.pod().0, PodState::Pending);
     assert_eq!(world.control.status().rollout.waiting_for, ["b"]);

@@ -4,7 +4,7 @@
 //! A Pod is ready when its flows are acknowledged and the tunnel to every connected peer is warm in
 //! both directions, so that not even its first packet is lost to neighbour resolution.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -33,18 +33,12 @@ impl Control {
                 nodes.extend(machine.view.node.clone());
             }
         }
-        let addresses = self.addresses();
         for node in nodes {
-            self.write_node_facts(&node, &addresses, effects);
+            self.write_node_facts(&node, effects);
         }
     }
 
-    fn write_node_facts(
-        &mut self,
-        node: &str,
-        addresses: &BTreeMap<String, IpAddr>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn write_node_facts(&mut self, node: &str, effects: &mut Vec<Effect>) {
         let Some(record) = self.nodes.get(node).filter(|record| record.compiled) else {
             return;
         };
@@ -58,14 +52,9 @@ impl Control {
             // The answer to the write, or the retry, comes back here.
             return;
         }
-        let object = self.compiler.nodes().find(|object| object.name == node);
-        let cidrs = object.map(|object| object.pod_cidrs.iter().map(ToString::to_string).collect());
-        let cidrs: Vec<String> = cidrs.unwrap_or_default();
-        let peers: BTreeSet<IpAddr> = addresses
-            .iter()
-            .filter(|(name, _)| *name != node)
-            .map(|(_, address)| *address)
-            .collect();
+        let pod_cidrs = self.pod_cidrs.get(node).map_or("", String::as_str);
+        let others = self.addresses.iter().filter(|(name, _)| *name != node);
+        let peers: BTreeSet<IpAddr> = others.map(|(_, address)| *address).collect();
         let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
         let mut cold = None;
         let mut marks = Vec::new();
@@ -76,7 +65,7 @@ impl Control {
                 interface: name.clone(),
             };
             let mark = self.mark(&key, interface, || {
-                cold.get_or_insert_with(|| self.cold_peers(node, &record.view, addresses))
+                cold.get_or_insert_with(|| self.cold_peers(node, &record.view))
                     .clone()
             });
             if mark == Mark::Ready {
@@ -84,7 +73,7 @@ impl Control {
             }
             marks.push((name.as_str(), mark));
         }
-        let facts = Facts::needed(&record.view, &cidrs.join(","), &peers.join(","), marks);
+        let facts = Facts::needed(&record.view, pod_cidrs, &peers.join(","), marks);
         for key in done {
             self.attachments.ready(&key);
         }
@@ -142,12 +131,7 @@ impl Control {
     }
 
     /// Connected peers to which, or from which, the first packet would be lost; in words.
-    fn cold_peers(
-        &self,
-        node: &str,
-        view: &MachineView,
-        addresses: &BTreeMap<String, IpAddr>,
-    ) -> Vec<String> {
+    fn cold_peers(&self, node: &str, view: &MachineView) -> Vec<String> {
         let resolves = |view: &MachineView, address: Option<&IpAddr>| {
             let bridge = view.bridge.as_ref().filter(|bridge| bridge.agent.is_some());
             // Where no agent keeps neighbours, nobody says whether they are warm.
@@ -160,10 +144,10 @@ impl Control {
             if peer == node || !self.rollout.is_connected(peer) {
                 continue;
             }
-            if !resolves(view, addresses.get(peer)) {
+            if !resolves(view, self.addresses.get(peer)) {
                 cold.push(format!("node {node} has not resolved node {peer}"));
             }
-            if !resolves(&record.view, addresses.get(node)) {
+            if !resolves(&record.view, self.addresses.get(node)) {
                 cold.push(format!("node {peer} has not resolved node {node}"));
             }
         }
@@ -181,18 +165,10 @@ impl Control {
             });
         }
         let record = self.nodes.get(&key.node)?;
-        let cold = self.cold_peers(&key.node, &record.view, &self.addresses());
+        let cold = self.cold_peers(&key.node, &record.view);
         if cold.is_empty() {
             return Some("its mark is being written".to_owned());
         }
         Some(cold.join("; "))
-    }
-
-    /// Tunnel address of each node.
-    fn addresses(&self) -> BTreeMap<String, IpAddr> {
-        let nodes = self.compiler.nodes();
-        nodes
-            .filter_map(|node| Some((node.name.clone(), node.address?)))
-            .collect()
     }
 }

@@ -140,17 +140,19 @@ impl Driver {
                     remote: self.remote.clone(),
                     info: Box::new(info),
                 }),
-                Event::Acked { generation, .. } => {
-                    if let Some(Input::Acked {
-                        generation: last, ..
-                    }) = self.inputs.back_mut()
-                    {
-                        *last = generation;
-                    } else {
-                        self.inputs.push_back(Input::Acked {
-                            connection,
-                            generation,
-                        });
+                Event::Acked {
+                    generation,
+                    rejected,
+                } => {
+                    let acked = Input::Acked {
+                        connection,
+                        generation,
+                        rejected,
+                    };
+                    // A later acknowledgement says all that an earlier one does.
+                    match self.inputs.back_mut() {
+                        Some(last @ Input::Acked { .. }) => *last = acked,
+                        _ => self.inputs.push_back(acked),
                     }
                 }
                 Event::Reconciled(found) => {
