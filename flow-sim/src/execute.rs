@@ -89,6 +89,8 @@ struct Walk<'a> {
 #[derive(Default)]
 struct Pass {
     number: u16,
+    /// [`Walk::nesting`] where it began.
+    outermost: u32,
     depth: u32,
     resubmits: u32,
     place: Place,
@@ -211,25 +213,22 @@ impl Walk<'_> {
                 self.fault(FaultKind::UnsupportedInstruction);
             }
         }
-        if instructions.contains(&Instruction::ClearActions) {
-            self.pass.action_set.clear();
-        }
-        for instruction in instructions {
-            if let Instruction::WriteActions(actions) = instruction {
-                self.pass.action_set.extend(actions.iter().cloned());
+        let mut next = None;
+        for instruction in ordered(instructions) {
+            self.step(Event::Instruction(instruction.clone()));
+            match instruction {
+                Instruction::ClearActions => self.pass.action_set.clear(),
+                Instruction::WriteActions(actions) => {
+                    self.pass.action_set.extend(actions.iter().cloned());
+                }
+                Instruction::WriteMetadata { metadata, mask } => {
+                    packet.metadata = (packet.metadata & !mask) | (metadata & mask);
+                }
+                Instruction::GotoTable(table) => next = Some(*table),
+                Instruction::ApplyActions(_) | Instruction::Unknown(_) => {}
             }
         }
-        for instruction in instructions {
-            if let Instruction::WriteMetadata { metadata, mask } = instruction {
-                packet.metadata = (packet.metadata & !mask) | (metadata & mask);
-            }
-        }
-        instructions
-            .iter()
-            .find_map(|instruction| match instruction {
-                Instruction::GotoTable(table) => Some(*table),
-                _ => None,
-            })
+        next
     }
 
     /// Executes actions in order. `Break` ends the work of the current flow.
@@ -570,12 +569,17 @@ impl Walk<'_> {
         });
         let fork = Pass {
             number,
+            outermost: self.nesting,
             place: self.pass.place,
             action_set: self.pass.action_set.clone(),
             conntracked: true,
             ..Pass::default()
         };
         if let Tracker::Given(_) = self.tracker {
+            let fork = Pass {
+                outermost: 0,
+                ..fork
+            };
             return self.waiting.push_back((fork, packet, table));
         }
         let outer = std::mem::replace(&mut self.pass, fork);
@@ -616,8 +620,24 @@ impl Walk<'_> {
     fn step(&mut self, event: Event) {
         self.result.walk.push(Step {
             pass: self.pass.number,
-            depth: self.nesting as u16,
+            depth: self.nesting.saturating_sub(self.pass.outermost) as u16,
             event,
         });
     }
+}
+
+/// The instructions after `apply_actions`, in the order in which they are executed.
+fn ordered(instructions: &[Instruction]) -> impl Iterator<Item = &Instruction> {
+    let rank = |instruction: &Instruction| match instruction {
+        Instruction::ApplyActions(_) | Instruction::Unknown(_) => 0,
+        Instruction::ClearActions => 1,
+        Instruction::WriteActions(_) => 2,
+        Instruction::WriteMetadata { .. } => 3,
+        Instruction::GotoTable(_) => 4,
+    };
+    (1..=4).flat_map(move |wanted| {
+        instructions
+            .iter()
+            .filter(move |instruction| rank(instruction) == wanted)
+    })
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use openflow_codec::{Action, Cookie, Field, GroupId, PortNo, TableId};
+use openflow_codec::{Action, Cookie, Field, GroupId, Instruction, PortNo, TableId};
 
 use crate::conntrack::CtState;
 use crate::packet::{FieldError, Packet};
@@ -150,6 +150,8 @@ pub enum Event {
     },
     /// An action was done.
     Action(Action),
+    /// An instruction other than `apply_actions` was done.
+    Instruction(Instruction),
     /// A group's bucket takes the packet.
     Bucket {
         /// The group.

@@ -17,6 +17,7 @@ pub mod packet;
 mod sim;
 mod switch;
 pub mod tables;
+mod trace;
 mod validate;
 
 pub use conntrack::{Conntrack, CtState};
@@ -26,4 +27,5 @@ pub use packet::{MacAddr, Packet};
 pub use sim::Sim;
 pub use switch::{CommitFault, CommitOutcome, ConnectionId, Faults, Switch};
 pub use tables::Tables;
+pub use trace::Trace;
 pub use validate::{FlowError, GroupError, TABLES};

@@ -10,6 +10,7 @@ use openflow_codec::PortNo;
 use crate::conntrack::{CtState, Tracked, Tuple};
 
 mod fields;
+mod text;
 
 pub use fields::FieldError;
 pub(crate) use fields::{low_bits, option_index, registers};

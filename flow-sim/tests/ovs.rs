@@ -19,7 +19,7 @@ use openflow_codec::message::tlv_table::{TlvTableCommand, TlvTableMod};
 use openflow_codec::{Context, Cookie, GroupId, Message, TlvMapping, Xid};
 
 use generate::{Case, Random};
-use verdict::{ct_next, flow_text, of_execution, of_trace};
+use verdict::{ct_next, of_execution, of_trace};
 use vswitchd::{Connection, Vswitchd};
 
 const OPTION: TlvMapping = TlvMapping {
@@ -120,7 +120,7 @@ impl Oracle {
                 continue;
             }
             let ours = of_execution(&execution, &self.vswitchd.ports);
-            let flow = flow_text(packet);
+            let flow = packet.to_string();
             let mut arguments = ct_next(states);
             arguments.extend(["br0".into(), flow.clone()]);
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

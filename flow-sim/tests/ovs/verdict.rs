@@ -2,10 +2,8 @@
 //! The verdict of a packet's walk, read from `ofproto/trace` and from an [`Execution`].
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use flow_sim::packet::{Payload, Transport};
-use flow_sim::{CtState, Event, Execution, Packet};
+use flow_sim::{CtState, Event, Execution};
 use openflow_codec::PortNo;
 
 /// What became of a packet in one pass.
@@ -99,69 +97,6 @@ fn outputs(actions: &str, ports: &BTreeMap<u32, PortNo>) -> Vec<PortNo> {
     found
 }
 
-/// The packet as `ofproto/trace` reads it.
-pub(crate) fn flow_text(packet: &Packet) -> String {
-    let mut text = format!(
-        "in_port={},dl_src={},dl_dst={}",
-        packet.in_port, packet.eth_src, packet.eth_dst
-    );
-    match &packet.payload {
-        Payload::Arp(arp) => add(
-            &mut text,
-            format_args!(
-                "arp,arp_op={},arp_spa={},arp_tpa={},arp_sha={},arp_tha={}",
-                arp.op, arp.spa, arp.tpa, arp.sha, arp.tha
-            ),
-        ),
-        Payload::Other(eth_type) => add(&mut text, format_args!("dl_type={eth_type:#x}")),
-        Payload::Ip(ip) => {
-            let protocol = ip.transport.protocol(ip.src);
-            let (eth_type, src, dst) = match ip.src.is_ipv4() {
-                true => (0x0800, "nw_src", "nw_dst"),
-                false => (0x86dd, "ipv6_src", "ipv6_dst"),
-            };
-            add(
-                &mut text,
-                format_args!(
-                    "dl_type={eth_type:#x},nw_proto={protocol},{src}={},{dst}={},nw_ttl={}",
-                    ip.src, ip.dst, ip.ttl
-                ),
-            );
-            match &ip.transport {
-                Transport::Tcp { src, dst, flags } => add(
-                    &mut text,
-                    format_args!("tcp_src={src},tcp_dst={dst},tcp_flags={flags:#x}"),
-                ),
-                Transport::Udp { src, dst } => {
-                    add(&mut text, format_args!("udp_src={src},udp_dst={dst}"));
-                }
-                Transport::Sctp { src, dst } => {
-                    add(&mut text, format_args!("sctp_src={src},sctp_dst={dst}"));
-                }
-                Transport::Icmp(icmp) => add(
-                    &mut text,
-                    format_args!("icmp_type={},icmp_code={}", icmp.kind, icmp.code),
-                ),
-                Transport::Other(_) => {}
-            }
-        }
-    }
-    let tunnel = &packet.tunnel;
-    if !tunnel.dst.is_unspecified() {
-        add(
-            &mut text,
-            format_args!(
-                "tun_id={},tun_src={},tun_dst={}",
-                tunnel.id, tunnel.src, tunnel.dst
-            ),
-        );
-    }
-    for (index, value) in &tunnel.options {
-        add(&mut text, format_args!("tun_metadata{index}={value:#x}"));
-    }
-    text
-}
-
 /// Arguments of `--ct-next` for these states.
 pub(crate) fn ct_next(states: &[CtState]) -> Vec<String> {
     let arguments = states.iter().flat_map(|state| {
@@ -169,8 +104,4 @@ pub(crate) fn ct_next(states: &[CtState]) -> Vec<String> {
         ["--ct-next".to_string(), names]
     });
     arguments.collect()
-}
-
-fn add(text: &mut String, more: std::fmt::Arguments<'_>) {
-    write!(text, ",{more}").expect("a string takes it");
 }

@@ -331,3 +331,49 @@ fn given_states_replace_conntrack_in_a_trace() {
     assert_eq!(ports(&sim.trace(packet, [established])), [1]);
     assert_eq!(sim.conntrack().connections().count(), 0);
 }
+
+#[test]
+fn a_trace_tells_the_walk_and_the_verdict() {
+    let mut names = openflow_codec::text::Names::default();
+    names.tables.insert(TableId(1), "service".into());
+    names.ports.insert(PortNo(2), "pod-b".into());
+    let execution = service().receive(to_service(), START);
+    let expected = [
+        " 0. ip, priority 1, cookie 0x1",
+        "    ct(table=service,zone=193,nat)",
+        "     -> goes through conntrack and on in table 1: recirc(0x1)",
+        "",
+        "recirc(0x1) - resume conntrack with ct_state=new|trk, ct_zone=193",
+        " 1(service). ct_state=+new+trk,tcp,nw_dst=10.96.0.10, priority 20, cookie 0x10014",
+        "    group:1",
+        "    group 1: bucket 0",
+        "        ct(commit,table=2,zone=193,nat(dst=10.1.0.7:8080))",
+        "         -> goes through conntrack and on in table 2: recirc(0x2)",
+        "",
+        "recirc(0x2) - resume conntrack with ct_state=new|trk|dnat, ct_zone=193",
+        " 2. ct_state=+new+trk,ip, priority 10, cookie 0x2000a",
+        "    ct(commit,zone=193,exec(set_field:0x1/0x1->ct_mark))",
+        "    output:pod-b",
+        "Output: pod-b: in_port=1,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,\
+         tcp,nw_src=10.0.0.1,nw_dst=10.1.0.7,nw_ttl=64,\
+         tcp_src=4000,tcp_dst=8080,tcp_flags=0x2",
+        "",
+    ];
+    assert_eq!(execution.trace(&names).to_string(), expected.join("\n"));
+}
+
+#[test]
+fn a_trace_says_what_dropped_the_packet() {
+    let names = openflow_codec::text::Names::default();
+    let sim = sim([flow(0, 7, ip(), goto(3))]);
+    let trace = sim.trace(request(), []).trace(&names).to_string();
+    let expected = [
+        " 0. ip, priority 7, cookie 0x7",
+        "    goto_table:3",
+        " 3. No match.",
+        "    drop",
+        "Drop: no flow of table 3 matches",
+        "",
+    ];
+    assert_eq!(trace, expected.join("\n"));
+}
