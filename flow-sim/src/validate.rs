@@ -233,7 +233,7 @@ fn check_action(action: &Action, flow_match: Option<&Match>) -> Result<(), FlowE
             }
             Ok(())
         }
-        Action::Unknown(_) => Err(FlowError::UnknownAction),
+        Action::Other(_) | Action::Unknown(_) => Err(FlowError::UnknownAction),
         Action::Output { .. }
         | Action::Group(_)
         | Action::DecNwTtl

@@ -2,6 +2,8 @@
 //! Actions: standard (OpenFlow 1.5.1 section 7.2.6) and Nicira (OVS `lib/ofp-actions.c`).
 
 mod conntrack;
+pub mod learn;
+pub mod other;
 mod wire;
 
 use std::net::IpAddr;
@@ -11,7 +13,8 @@ use bytes::Bytes;
 use crate::ids::{GroupId, MeterId, PortNo, TableId};
 use crate::oxm::Field;
 
-pub(crate) use wire::{put_actions, read_actions};
+pub use other::OtherAction;
+pub(crate) use wire::{port_from_16, put_actions, read_actions};
 
 /// Bits `offset..offset+bits` of a field, counted from the least significant bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +98,8 @@ pub enum Action {
     Ct(Ct),
     /// `NXAST_CT_CLEAR` (43).
     CtClear,
+    /// One of the actions that are known and that our pipeline does not use.
+    Other(Box<OtherAction>),
     /// An action that is not known: kept byte for byte, header included.
     Unknown(Bytes),
 }
@@ -157,6 +162,12 @@ pub enum NatKind {
     Src,
     /// Destination.
     Dst,
+}
+
+impl From<OtherAction> for Action {
+    fn from(action: OtherAction) -> Self {
+        Self::Other(Box::new(action))
+    }
 }
 
 impl Action {

@@ -9,6 +9,8 @@ mod conntrack;
 mod flow;
 mod flow_match;
 mod group;
+mod learn;
+mod other;
 mod token;
 mod value;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The codec against its own promises and against the installed Open vSwitch.
 
+#[path = "codec/actions.rs"]
+mod actions;
 #[path = "codec/generate.rs"]
 mod generate;
 #[path = "codec/oracle.rs"]

@@ -11,6 +11,7 @@
 use bytes::Bytes;
 
 use super::conntrack::{put_ct, read_ct};
+use super::other::{put_other, read_nicira, read_standard};
 use super::{Action, Subfield};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -35,6 +36,7 @@ mod ofpat {
 }
 
 mod nxast {
+    pub(super) const RESUBMIT: u16 = 1;
     pub(super) const RESUBMIT_TABLE: u16 = 14;
     pub(super) const OUTPUT_REG: u16 = 15;
     pub(super) const OUTPUT_REG2: u16 = 32;
@@ -52,7 +54,7 @@ pub(crate) fn put_actions(out: &mut Writer<'_>, actions: &[Action]) {
 }
 
 /// A standard action of 8 bytes with a 32-bit argument.
-fn put_number(out: &mut Writer<'_>, kind: u16, argument: u32) {
+pub(super) fn put_number(out: &mut Writer<'_>, kind: u16, argument: u32) {
     out.u16(kind);
     out.u16(8);
     out.u32(argument);
@@ -136,6 +138,7 @@ fn put_action(out: &mut Writer<'_>, action: &Action) {
             let start = put_nicira(out, nxast::CT_CLEAR);
             finish(out, start);
         }
+        Action::Other(action) => put_other(out, action),
         Action::Unknown(bytes) => out.bytes(bytes),
     }
 }
@@ -190,7 +193,7 @@ fn read_action(
         ofpat::SET_QUEUE => Some(Action::SetQueue(body.u32("queue")?)),
         ofpat::METER => Some(Action::Meter(MeterId(body.u32("meter")?))),
         VENDOR => read_vendor(&mut body, context, depth)?,
-        _ => None,
+        kind => read_standard(kind, &mut body)?.map(Action::from),
     };
     match known {
         Some(action) => Ok(action),
@@ -241,6 +244,11 @@ fn read_vendor(
             table: TableId(body.u8("resubmit table")?),
             ct: subtype == nxast::RESUBMIT_TABLE_CT,
         },
+        nxast::RESUBMIT => Action::Resubmit {
+            port: port_from_16(body.u16("resubmit port")?),
+            table: TableId(0xff),
+            ct: false,
+        },
         nxast::OUTPUT_REG => {
             let bits = body.u16("output_reg bits")?;
             let Some(field) = oxm::read_field_id(body)? else {
@@ -261,13 +269,13 @@ fn read_vendor(
         }
         nxast::CT => return read_ct(body, context, depth),
         nxast::CT_CLEAR => Action::CtClear,
-        _ => return Ok(None),
+        _ => return Ok(read_nicira(subtype, body, context, depth)?.map(Action::from)),
     };
     Ok(Some(action))
 }
 
 /// Checks that a subfield lies within its field.
-fn subfield(
+pub(super) fn subfield(
     reader: &Reader<'_>,
     field: Field,
     offset: u16,
@@ -315,7 +323,7 @@ pub(super) const fn port_to_16(port: PortNo) -> u16 {
 
 /// Reverses [`port_to_16`].
 #[inline]
-pub(super) const fn port_from_16(port: u16) -> PortNo {
+pub(crate) const fn port_from_16(port: u16) -> PortNo {
     if port >= 0xff00 {
         PortNo(0xffff_0000 | port as u32)
     } else {

@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use super::Field;
+use crate::action::port_from_16;
 
 /// One field of a match.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,15 +78,8 @@ impl Match {
     /// register) replaces the first.
     #[must_use]
     pub fn insert(mut self, new: MatchField) -> Self {
-        match new {
-            MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
-                for part in 0..field.register_parts() {
-                    if let Some(new) = register_part(field, part, value, mask) {
-                        self.place(new);
-                    }
-                }
-            }
-            new => self.place(new),
+        for part in canonical(new) {
+            self.place(part);
         }
         self
     }
@@ -118,17 +112,7 @@ impl Match {
 
     /// Adds a field that came from a peer: refused if it is already there.
     pub(crate) fn insert_new(&mut self, new: MatchField) -> Result<(), &'static str> {
-        match new {
-            MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
-                for part in 0..field.register_parts() {
-                    if let Some(new) = register_part(field, part, value, mask) {
-                        self.place_new(new)?;
-                    }
-                }
-                Ok(())
-            }
-            new => self.place_new(new),
-        }
+        canonical(new).try_for_each(|part| self.place_new(part))
     }
 
     fn place_new(&mut self, new: MatchField) -> Result<(), &'static str> {
@@ -226,6 +210,50 @@ fn order(left: &MatchField, right: &MatchField) -> Ordering {
             };
             key(left).cmp(&key(right))
         }
+    }
+}
+
+/// The canonical fields that say the same: `xreg` and `xxreg` become registers, the two fields that
+/// only NXM has become the ones that OXM has.
+fn canonical(new: MatchField) -> impl Iterator<Item = MatchField> {
+    let parts = match new {
+        MatchField::Known {
+            field: Field::NxmInPort,
+            value,
+            ..
+        } => {
+            let port = port_from_16(value as u16);
+            [Some(exact(Field::InPort, port.0.into())), None, None, None]
+        }
+        MatchField::Known {
+            field: Field::VlanTci,
+            value,
+            mask,
+        } => {
+            let mask = mask.unwrap_or(0xffff);
+            let vid = MatchField::Known {
+                field: Field::VlanVid,
+                value: value & 0x1fff,
+                mask: (mask & 0x1fff != 0x1fff).then_some(mask & 0x1fff),
+            };
+            // A priority can be matched whole, and only of a packet with a tag.
+            let tagged = mask & value & 0x1000 != 0 && mask & 0xe000 == 0xe000;
+            let pcp = tagged.then(|| exact(Field::VlanPcp, value >> 13));
+            [Some(vid), pcp, None, None]
+        }
+        MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
+            [0, 1, 2, 3].map(|part| register_part(field, part, value, mask))
+        }
+        new => [Some(new), None, None, None],
+    };
+    parts.into_iter().flatten()
+}
+
+const fn exact(field: Field, value: u128) -> MatchField {
+    MatchField::Known {
+        field,
+        value,
+        mask: None,
     }
 }
 

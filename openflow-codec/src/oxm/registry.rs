@@ -8,6 +8,8 @@
 /// OXM class (OpenFlow 1.5.1 section 7.2.3.2, OVS `lib/nx-match.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
+    /// `NXM_OF`, 0x0000.
+    Nxm0,
     /// `OFPXMC_OPENFLOW_BASIC`, 0x8000.
     Basic,
     /// `NXM_NX`, 0x0001.
@@ -20,6 +22,7 @@ impl Class {
     /// The class's number on the wire.
     pub const fn number(self) -> u16 {
         match self {
+            Self::Nxm0 => 0x0000,
             Self::Basic => 0x8000,
             Self::Nxm1 => 0x0001,
             Self::PacketRegs => 0x8001,
@@ -123,15 +126,18 @@ pub enum Field {
     RecircId,
     ConjId,
     InPort,
+    NxmInPort,
     ActsetOutput,
     EthSrc,
     EthDst,
     EthType,
     VlanVid,
     VlanPcp,
+    VlanTci,
     MplsLabel,
     MplsTc,
     MplsBos,
+    MplsTtl,
     Ipv4Src,
     Ipv4Dst,
     Ipv6Src,
@@ -166,6 +172,8 @@ pub enum Field {
     TunDst,
     TunIpv6Src,
     TunIpv6Dst,
+    TunGbpId,
+    TunGbpFlags,
     TunFlags,
     TunMetadata0,
     TunMetadata1,
@@ -302,6 +310,7 @@ impl Field {
             0x8000 => by_number(&BASIC, number),
             0x0001 => by_number(&NXM1, number),
             0x8001 => by_number(&PACKET_REGS, number),
+            0x0000 => by_number(&NXM0, number),
             _ => None,
         }
     }
@@ -318,6 +327,8 @@ impl Field {
     #[inline]
     pub const fn wire_bytes(self) -> Option<u8> {
         match self.info().bits {
+            // One of the bits can be used.
+            _ if self as u8 == Self::TunFlags as u8 => Some(2),
             0..=8 => Some(1),
             9..=16 => Some(2),
             17..=32 => Some(4),
@@ -363,24 +374,69 @@ impl Field {
     }
 }
 
-/// Index into [`FIELDS`] plus one by number within a class; 0 is no field.
+/// Index into [`FIELDS`] plus one by number within a class; 0 is no field. OVS writes some actions
+/// with the NXM number of a field that has an OXM number too: those are the aliases.
 type Numbers = [u8; 128];
 
-static BASIC: Numbers = numbers(Basic);
-static NXM1: Numbers = numbers(Nxm1);
-static PACKET_REGS: Numbers = numbers(PacketRegs);
+static BASIC: Numbers = numbers(Basic, &[]);
+static PACKET_REGS: Numbers = numbers(PacketRegs, &[]);
+static NXM0: Numbers = numbers(
+    Nxm0,
+    &[
+        (1, Field::EthDst),
+        (2, Field::EthSrc),
+        (3, Field::EthType),
+        (6, Field::IpProto),
+        (7, Field::Ipv4Src),
+        (8, Field::Ipv4Dst),
+        (9, Field::TcpSrc),
+        (10, Field::TcpDst),
+        (11, Field::UdpSrc),
+        (12, Field::UdpDst),
+        (13, Field::Icmpv4Type),
+        (14, Field::Icmpv4Code),
+        (15, Field::ArpOp),
+        (16, Field::ArpSpa),
+        (17, Field::ArpTpa),
+    ],
+);
+static NXM1: Numbers = numbers(
+    Nxm1,
+    &[
+        (16, Field::TunId),
+        (17, Field::ArpSha),
+        (18, Field::ArpTha),
+        (19, Field::Ipv6Src),
+        (20, Field::Ipv6Dst),
+        (21, Field::Icmpv6Type),
+        (22, Field::Icmpv6Code),
+        (23, Field::NdTarget),
+        (24, Field::NdSll),
+        (25, Field::NdTll),
+        (27, Field::Ipv6Flabel),
+        (28, Field::IpEcn),
+        (34, Field::TcpFlags),
+    ],
+);
 
 #[expect(
     clippy::indexing_slicing,
     reason = "evaluated at compile time, where a wrong index does not compile"
 )]
-const fn numbers(class: Class) -> Numbers {
+const fn numbers(class: Class, aliases: &[(usize, Field)]) -> Numbers {
     let mut numbers = [0; 128];
     let mut index = 0;
     while index < FIELDS.len() {
         if FIELDS[index].class.number() == class.number() {
             numbers[FIELDS[index].number as usize] = index as u8 + 1;
         }
+        index += 1;
+    }
+    let mut index = 0;
+    while index < aliases.len() {
+        let (number, field) = aliases[index];
+        assert!(numbers[number] == 0);
+        numbers[number] = field as u8 + 1;
         index += 1;
     }
     numbers
@@ -425,7 +481,7 @@ const fn row(
 const YES: bool = true;
 const NO: bool = false;
 
-use Class::{Basic, Nxm1, PacketRegs};
+use Class::{Basic, Nxm0, Nxm1, PacketRegs};
 use Form as F;
 use Prerequisite as P;
 
@@ -436,16 +492,19 @@ const FIELDS: &[FieldInfo] = &[
     row(Field::DpHash, "dp_hash", "NXM_NX_DP_HASH", F::Hex, Nxm1, 35, 32, YES, P::None, "2.2"),
     row(Field::RecircId, "recirc_id", "NXM_NX_RECIRC_ID", F::Decimal, Nxm1, 36, 32, NO, P::None, "2.2"),
     row(Field::ConjId, "conj_id", "NXM_NX_CONJ_ID", F::Decimal, Nxm1, 37, 32, NO, P::None, "2.4"),
-    row(Field::InPort, "in_port", "OXM_OF_IN_PORT", F::Port, Basic, 0, 32, NO, P::None, "1.7"),
-    row(Field::ActsetOutput, "actset_output", "OXM_OF_ACTSET_OUTPUT", F::Port, Basic, 43, 32, NO, P::None, "2.4"),
+    row(Field::InPort, "in_port_oxm", "OXM_OF_IN_PORT", F::Port, Basic, 0, 32, NO, P::None, "1.7"),
+    row(Field::NxmInPort, "in_port", "NXM_OF_IN_PORT", F::Port, Nxm0, 0, 16, NO, P::None, "1.1"),
+    row(Field::ActsetOutput, "actset_output", "ONFOXM_ET_ACTSET_OUTPUT", F::Port, Basic, 43, 32, NO, P::None, "2.4"),
     row(Field::EthSrc, "eth_src", "NXM_OF_ETH_SRC", F::Ethernet, Basic, 4, 48, YES, P::None, "1.7"),
     row(Field::EthDst, "eth_dst", "NXM_OF_ETH_DST", F::Ethernet, Basic, 3, 48, YES, P::None, "1.7"),
     row(Field::EthType, "eth_type", "NXM_OF_ETH_TYPE", F::Hex, Basic, 5, 16, NO, P::None, "1.7"),
     row(Field::VlanVid, "vlan_vid", "OXM_OF_VLAN_VID", F::Decimal, Basic, 6, 13, YES, P::None, "1.7"),
     row(Field::VlanPcp, "vlan_pcp", "OXM_OF_VLAN_PCP", F::Decimal, Basic, 7, 3, NO, P::VlanVid, "1.7"),
+    row(Field::VlanTci, "vlan_tci", "NXM_OF_VLAN_TCI", F::Hex, Nxm0, 4, 16, YES, P::None, "1.1"),
     row(Field::MplsLabel, "mpls_label", "OXM_OF_MPLS_LABEL", F::Decimal, Basic, 34, 20, NO, P::Mpls, "1.11"),
     row(Field::MplsTc, "mpls_tc", "OXM_OF_MPLS_TC", F::Decimal, Basic, 35, 3, NO, P::Mpls, "1.11"),
     row(Field::MplsBos, "mpls_bos", "OXM_OF_MPLS_BOS", F::Decimal, Basic, 36, 1, NO, P::Mpls, "1.11"),
+    row(Field::MplsTtl, "mpls_ttl", "NXM_NX_MPLS_TTL", F::Decimal, Nxm1, 30, 8, NO, P::Mpls, "2.6"),
     row(Field::Ipv4Src, "ip_src", "NXM_OF_IP_SRC", F::Ipv4, Basic, 11, 32, YES, P::Ipv4, "1.7"),
     row(Field::Ipv4Dst, "ip_dst", "NXM_OF_IP_DST", F::Ipv4, Basic, 12, 32, YES, P::Ipv4, "1.7"),
     row(Field::Ipv6Src, "ipv6_src", "NXM_NX_IPV6_SRC", F::Ipv6, Basic, 26, 128, YES, P::Ipv6, "1.7"),
@@ -480,7 +539,9 @@ const FIELDS: &[FieldInfo] = &[
     row(Field::TunDst, "tun_dst", "NXM_NX_TUN_IPV4_DST", F::Ipv4, Nxm1, 32, 32, YES, P::None, "2.0"),
     row(Field::TunIpv6Src, "tun_ipv6_src", "NXM_NX_TUN_IPV6_SRC", F::Ipv6, Nxm1, 109, 128, YES, P::None, "2.5"),
     row(Field::TunIpv6Dst, "tun_ipv6_dst", "NXM_NX_TUN_IPV6_DST", F::Ipv6, Nxm1, 110, 128, YES, P::None, "2.5"),
-    row(Field::TunFlags, "tun_flags", "NXM_NX_TUN_FLAGS", F::TunFlags, Nxm1, 104, 16, YES, P::None, "2.5"),
+    row(Field::TunGbpId, "tun_gbp_id", "NXM_NX_TUN_GBP_ID", F::Decimal, Nxm1, 38, 16, YES, P::None, "2.4"),
+    row(Field::TunGbpFlags, "tun_gbp_flags", "NXM_NX_TUN_GBP_FLAGS", F::Hex, Nxm1, 39, 8, YES, P::None, "2.4"),
+    row(Field::TunFlags, "tun_flags", "NXM_NX_TUN_FLAGS", F::TunFlags, Nxm1, 104, 1, YES, P::None, "2.5"),
     row(Field::TunMetadata0, "tun_metadata0", "NXM_NX_TUN_METADATA0", F::Hex, Nxm1, 40, 992, YES, P::None, "2.5"),
     row(Field::TunMetadata1, "tun_metadata1", "NXM_NX_TUN_METADATA1", F::Hex, Nxm1, 41, 992, YES, P::None, "2.5"),
     row(Field::TunMetadata2, "tun_metadata2", "NXM_NX_TUN_METADATA2", F::Hex, Nxm1, 42, 992, YES, P::None, "2.5"),

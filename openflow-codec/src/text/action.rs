@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::conntrack::{parse_ct, spell_ct};
+use super::other::{parse_other, spell_other};
 use super::token::{Token, bytes, small, tokens};
 use super::value::{parse_port, parse_table, parse_value, spell_port, spell_table, spell_value};
 use super::{Names, Parse, Spell, TextError};
@@ -83,6 +84,7 @@ impl Spell for Action {
             }
             Self::Ct(ct) => spell_ct(f, ct, names),
             Self::CtClear => f.write_str("ct_clear"),
+            Self::Other(action) => spell_other(f, action, names),
             Self::Unknown(bytes) => write!(f, "unknown({bytes:02x})"),
         }
     }
@@ -129,7 +131,7 @@ pub(super) fn parse_subfield(text: &str) -> Result<Subfield, TextError> {
     Ok(Subfield::new(field, first, bits))
 }
 
-fn field(name: &str) -> Result<Field, TextError> {
+pub(super) fn field(name: &str) -> Result<Field, TextError> {
     super::flow_match::alias(name)
         .or_else(|| Field::from_name(name))
         .ok_or_else(|| TextError::unknown("field", name))
@@ -181,8 +183,8 @@ pub(super) fn parse_action(
             src: parse_subfield(value)?,
             max_len: 0xffff,
         },
-        "output" => Action::output(parse_port(value, names)?),
-        "CONTROLLER" | "controller" => Action::Output {
+        "output" if token.delimiter != Some('(') => Action::output(parse_port(value, names)?),
+        "CONTROLLER" | "controller" if token.delimiter != Some('(') => Action::Output {
             port: PortNo::CONTROLLER,
             max_len: if value.is_empty() {
                 0xffff
@@ -211,10 +213,13 @@ pub(super) fn parse_action(
                 .ok_or_else(|| TextError::bad_value(key, value))?
                 .into(),
         ),
-        key if token.delimiter.is_none() => {
-            Action::output(parse_port(key, names).map_err(|_| TextError::unknown("action", key))?)
-        }
-        key => return Err(TextError::unknown("action", key)),
+        key => match parse_other(token, names, depth)? {
+            Some(action) => action.into(),
+            None if token.delimiter.is_none() => Action::output(
+                parse_port(key, names).map_err(|_| TextError::unknown("action", key))?,
+            ),
+            None => return Err(TextError::unknown("action", key)),
+        },
     })
 }
 

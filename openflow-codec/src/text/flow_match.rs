@@ -143,6 +143,8 @@ impl Printer<'_> {
         self.plain(f, Field::TunDst)?;
         self.plain(f, Field::TunIpv6Src)?;
         self.plain(f, Field::TunIpv6Dst)?;
+        self.decimal(f, Field::TunGbpId, "tun_gbp_id")?;
+        self.plain(f, Field::TunGbpFlags)?;
         self.with(f, Field::TunFlags, "tun_flags", |f, (value, mask), _| {
             spell_tun_flags(f, value, mask)
         })?;
@@ -214,6 +216,7 @@ impl Printer<'_> {
         self.decimal(f, Field::IpTtl, "nw_ttl")?;
         self.decimal(f, Field::MplsLabel, "mpls_label")?;
         self.decimal(f, Field::MplsTc, "mpls_tc")?;
+        self.decimal(f, Field::MplsTtl, "mpls_ttl")?;
         self.decimal(f, Field::MplsBos, "mpls_bos")?;
         self.with(f, Field::IpFrag, "nw_frag", |f, (value, mask), _| {
             f.write_str(frag_name(value, mask.unwrap_or(3)))
@@ -381,6 +384,7 @@ impl<'a> MatchBuilder<'a> {
                 self.exact(Field::IpDscp, tos >> 2);
             }
             "oxm" => self.raw(value)?,
+            "in_port" => self.field(Field::InPort, value, names)?,
             key => {
                 let Some(field) = alias(key).or_else(|| Field::from_name(key)) else {
                     return Ok(false);

@@ -69,10 +69,10 @@ fn token(text: &str) -> Result<Token<'_>, TextError> {
     let unbalanced = || TextError::Unbalanced(text.to_owned());
     let (key, value) = text.split_at_checked(at).ok_or_else(unbalanced)?;
     let value = value.get(1..).ok_or_else(unbalanced)?;
-    let value = if delimiter == '(' {
-        value.strip_suffix(')').ok_or_else(unbalanced)?
-    } else {
-        value
+    // `check_pkt_larger(100)->NXM_NX_REG0[0]` goes on after its parenthesis.
+    let value = match value.strip_suffix(')') {
+        Some(inside) if delimiter == '(' => inside,
+        _ => value,
     };
     Ok(Token {
         key,

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::token::{number, pieces, small};
 use super::{Names, TextError};
+use crate::action::port_from_16;
 use crate::ids::{PortNo, TableId};
 use crate::oxm::{Field, Form, width_mask};
 
@@ -61,6 +62,7 @@ pub(super) fn spell_value(
             spell_mask(f, mask)
         }
         Form::Port => match mask {
+            None if field.info().bits == 16 => spell_port(f, port_from_16(value as u16), names),
             None => spell_port(f, PortNo(value as u32), names),
             Some(mask) => write!(f, "{value}/{}", Hex(mask)),
         },
@@ -180,8 +182,7 @@ pub(super) fn spell_tun_flags(
     value: u128,
     mask: Option<u128>,
 ) -> fmt::Result {
-    let mask = mask.unwrap_or(0xffff) & 0xf;
-    spell_flags(f, &TUN_FLAGS, value, Some(mask), 0xf)
+    spell_flags(f, &TUN_FLAGS, value, Some(mask.unwrap_or(1)), 0xf)
 }
 
 /// `tcp_flags` of a match.
@@ -274,7 +275,10 @@ pub(super) fn parse_value(
     let (value, mask) = match info.form {
         Form::Decimal | Form::Hex => halves(text, |text| number(info.name, text))?,
         Form::Port => match text.split_once('/') {
-            None => (u128::from(parse_port(text, names)?.0), None),
+            None => (
+                u128::from(parse_port(text, names)?.0) & width_mask(field),
+                None,
+            ),
             Some(_) => halves(text, |text| number(info.name, text))?,
         },
         Form::Ethernet => halves(text, |text| parse_mac(text).ok_or_else(bad))?,

@@ -104,7 +104,12 @@ const PROTOCOLS: &[Protocol] = &[
     protocol(
         0x8847,
         0,
-        &[Field::MplsLabel, Field::MplsTc, Field::MplsBos],
+        &[
+            Field::MplsLabel,
+            Field::MplsTc,
+            Field::MplsBos,
+            Field::MplsTtl,
+        ],
         &[Field::MplsLabel],
     ),
     protocol(0x88cc, 0, &[], &[]),
@@ -142,6 +147,9 @@ fn general() -> Vec<Field> {
         Field::TunDst,
         Field::TunIpv6Src,
         Field::TunIpv6Dst,
+        Field::TunFlags,
+        Field::TunGbpId,
+        Field::TunGbpFlags,
         Field::TunMetadata0,
         Field::Metadata,
         Field::PktMark,
@@ -213,7 +221,8 @@ fn value(field: Field) -> BoxedStrategy<(u128, Option<u128>)> {
     let prefix = (0..field.info().bits.min(128)).prop_map(move |bits| Some(full & full << bits));
     let any_mask = any::<u128>().prop_map(move |mask| Some(mask & full));
     let mask = match field.info().form {
-        _ if !field.info().maskable => Just(None).boxed(),
+        // OVS prints no mask of these flags.
+        _ if !field.info().maskable || field == Field::TunGbpFlags => Just(None).boxed(),
         // ovs-ofctl prints other masks of IPv6 addresses, but cannot read them.
         Form::Ipv6 => prop_oneof![Just(None), prefix].boxed(),
         _ => prop_oneof![Just(None), any_mask, prefix].boxed(),
