@@ -74,9 +74,7 @@ fn put_instruction(out: &mut Writer<'_>, instruction: &Instruction) {
 #[inline]
 fn put_list(out: &mut Writer<'_>, kind: u16, actions: &[Action]) {
     let start = out.position();
-    out.u16(kind);
-    out.u16(0);
-    out.zeros(4);
+    out.words([u64::from(kind) << 48]);
     put_actions(out, actions);
     out.set_length("instruction", start.saturating_add(2), start);
 }
@@ -94,6 +92,7 @@ pub(crate) fn read_instructions(
     Ok(instructions)
 }
 
+#[inline]
 fn read_instruction(
     reader: &mut Reader<'_>,
     context: &Context,

@@ -307,10 +307,7 @@ pub(crate) fn write_message(
 ) -> Result<(), EncodeError> {
     let mut out = Writer::new(out, context);
     let start = out.position();
-    out.u8(VERSION);
-    out.u8(message_type);
-    out.u16(0);
-    out.u32(xid.0);
+    out.words([u64::from(VERSION) << 56 | u64::from(message_type) << 48 | u64::from(xid.0)]);
     put(&mut out);
     out.set_length("message", start.saturating_add(2), start);
     out.finish()

@@ -11,7 +11,8 @@ type Result<T> = std::result::Result<T, DecodeError>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    offset: usize,
+    /// Where `rest` ends in the message.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -19,8 +20,13 @@ impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8], offset: usize) -> Self {
         Self {
             rest: bytes,
-            offset,
+            end: offset.saturating_add(bytes.len()),
         }
+    }
+
+    /// Where the next byte stands in the message.
+    const fn offset(&self) -> usize {
+        self.end.saturating_sub(self.rest.len())
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -39,7 +45,7 @@ impl<'a> Reader<'a> {
     /// An error at the current position.
     pub(crate) const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError {
-            offset: self.offset,
+            offset: self.offset(),
             kind,
         }
     }
@@ -62,7 +68,6 @@ impl<'a> Reader<'a> {
         match self.rest.split_at_checked(count) {
             Some((taken, rest)) => {
                 self.rest = rest;
-                self.offset = self.offset.saturating_add(count);
                 Ok(taken)
             }
             None => Err(self.error(DecodeErrorKind::Truncated {
@@ -74,11 +79,10 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N]> {
         match self.rest.split_first_chunk::<N>() {
             Some((taken, rest)) => {
                 self.rest = rest;
-                self.offset = self.offset.saturating_add(N);
                 Ok(*taken)
             }
             None => Err(self.error(DecodeErrorKind::Truncated {
@@ -143,17 +147,36 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A big-endian number of `count` bytes, at most 8, if there are as many.
+    #[inline(always)]
+    pub(crate) fn narrow(&mut self, count: u8) -> Option<u64> {
+        match count {
+            1 => self.u8("").ok().map(u64::from),
+            2 => self.u16("").ok().map(u64::from),
+            4 => self.u32("").ok().map(u64::from),
+            8 => self.u64("").ok(),
+            0..=8 => {
+                let bytes = self.take("", usize::from(count)).ok()?;
+                Some(
+                    bytes
+                        .iter()
+                        .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+                )
+            }
+            _ => None,
+        }
+    }
+
     /// A reader of the next `count` bytes, which are consumed here.
     #[inline]
     pub(crate) fn sub(&mut self, what: &'static str, count: usize) -> Result<Self> {
-        let offset = self.offset;
+        let offset = self.offset();
         Ok(Self::new(self.take(what, count)?, offset))
     }
 
     /// Everything that is left, copied.
     pub(crate) fn rest(&mut self) -> Bytes {
         let bytes = Bytes::copy_from_slice(self.rest);
-        self.offset = self.offset.saturating_add(self.rest.len());
         self.rest = &[];
         bytes
     }

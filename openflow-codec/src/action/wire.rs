@@ -8,6 +8,8 @@
 //!  +-----------------+-----------------+-----------------+-----------------+---
 //! ```
 
+use std::iter;
+
 use bytes::Bytes;
 
 use super::conntrack::{put_ct, read_ct};
@@ -16,7 +18,7 @@ use super::{Action, Subfield};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::{GroupId, MeterId, PortNo, TableId};
-use crate::oxm::{self, Field, MatchField};
+use crate::oxm::{self, Field, MatchField, Narrow};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -55,18 +57,14 @@ pub(crate) fn put_actions(out: &mut Writer<'_>, actions: &[Action]) {
 
 /// A standard action of 8 bytes with a 32-bit argument.
 pub(super) fn put_number(out: &mut Writer<'_>, kind: u16, argument: u32) {
-    out.u16(kind);
-    out.u16(8);
-    out.u32(argument);
+    out.words([u64::from(kind) << 48 | 8 << 32 | u64::from(argument)]);
 }
 
 /// Starts a Nicira action; [`finish`] ends it.
 #[inline]
 pub(super) fn put_nicira(out: &mut Writer<'_>, subtype: u16) -> usize {
     let start = out.position();
-    out.u16(VENDOR);
-    out.u16(0);
-    out.u32(NICIRA);
+    out.words([u64::from(VENDOR) << 48 | u64::from(NICIRA)]);
     out.u16(subtype);
     start
 }
@@ -163,7 +161,15 @@ pub(super) fn read_nested(
     // Most actions take 16 or 24 bytes.
     let mut actions = Vec::with_capacity(reader.remaining() / 16);
     while !reader.is_empty() {
-        actions.push(read_action(reader, context, depth)?);
+        match read_narrow_set_field(reader) {
+            Some(Narrow { field, value, mask }) => {
+                let (value, mask) = (value.into(), mask.map(u128::from));
+                // Made where it stays, see `Match::push`.
+                let new = || Action::SetField { field, value, mask };
+                actions.extend(iter::once_with(new));
+            }
+            None => actions.push(read_action(reader, context, depth)?),
+        }
     }
     Ok(actions)
 }
@@ -203,6 +209,24 @@ fn read_action(
             Ok(Action::Unknown(Bytes::copy_from_slice(bytes)))
         }
     }
+}
+
+/// `set_field` of at most 8 bytes, as most are; `None` consumes nothing and leaves it to
+/// [`read_action`].
+#[inline]
+fn read_narrow_set_field(reader: &mut Reader<'_>) -> Option<Narrow> {
+    let mut rest = *reader;
+    if rest.u16("").ok()? != ofpat::SET_FIELD {
+        return None;
+    }
+    let length = rest.u16("").ok()?;
+    if length < 8 || length % 8 != 0 {
+        return None;
+    }
+    let mut body = rest.sub("", usize::from(length).saturating_sub(4)).ok()?;
+    let field = oxm::read_narrow(&mut body)?;
+    *reader = rest;
+    Some(field)
 }
 
 fn read_set_field(body: &mut Reader<'_>, context: &Context) -> Result<Option<Action>, DecodeError> {

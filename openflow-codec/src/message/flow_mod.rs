@@ -152,6 +152,7 @@ impl FlowMod {
         );
     }
 
+    #[inline]
     pub(super) fn read(reader: &mut Reader<'_>, context: &Context) -> Result<Self, DecodeError> {
         let cookie = Cookie(reader.u64("cookie")?);
         let cookie_mask = Cookie(reader.u64("cookie mask")?);
@@ -228,18 +229,19 @@ const ADD: Fixed = Fixed {
 /// ```
 #[inline]
 fn put_flow_mod(out: &mut Writer<'_>, flow: &Flow, instructions: &[Instruction], fixed: &Fixed) {
-    out.u64(flow.cookie.0);
-    out.u64(fixed.cookie_mask.0);
-    out.u8(flow.table.0);
-    out.u8(fixed.command.to_wire());
-    out.u16(flow.idle_timeout);
-    out.u16(flow.hard_timeout);
-    out.u16(flow.priority);
-    out.u32(fixed.buffer_id);
-    out.u32(fixed.out_port.0);
-    out.u32(fixed.out_group.0);
-    out.u16(fixed.flags.bits());
-    out.u16(fixed.importance);
+    out.words([
+        flow.cookie.0,
+        fixed.cookie_mask.0,
+        u64::from(flow.table.0) << 56
+            | u64::from(fixed.command.to_wire()) << 48
+            | u64::from(flow.idle_timeout) << 32
+            | u64::from(flow.hard_timeout) << 16
+            | u64::from(flow.priority),
+        u64::from(fixed.buffer_id) << 32 | u64::from(fixed.out_port.0),
+        u64::from(fixed.out_group.0) << 32
+            | u64::from(fixed.flags.bits()) << 16
+            | u64::from(fixed.importance),
+    ]);
     oxm::put_match(out, &flow.flow_match);
     put_instructions(out, instructions);
 }

@@ -7,6 +7,7 @@
 //! same match read back are equal.
 
 use std::cmp::Ordering;
+use std::iter;
 
 use bytes::Bytes;
 
@@ -52,8 +53,12 @@ impl Match {
     /// Adds an exact match on `field`; a second match on the same field replaces the first.
     /// Bits beyond the field's width are cut off.
     #[must_use]
-    pub fn with(self, field: Field, value: impl Into<u128>) -> Self {
+    #[inline]
+    pub fn with(mut self, field: Field, value: impl Into<u128>) -> Self {
         let value = value.into() & width_mask(field);
+        if self.push(field, value, None) {
+            return self;
+        }
         self.insert(MatchField::Known {
             field,
             value,
@@ -63,7 +68,13 @@ impl Match {
 
     /// Adds a masked match; a mask of all ones becomes an exact match, a mask of zero no match.
     #[must_use]
-    pub fn with_masked(self, field: Field, value: impl Into<u128>, mask: impl Into<u128>) -> Self {
+    #[inline]
+    pub fn with_masked(
+        mut self,
+        field: Field,
+        value: impl Into<u128>,
+        mask: impl Into<u128>,
+    ) -> Self {
         let full = width_mask(field);
         let mask = mask.into() & full;
         if mask == 0 {
@@ -71,6 +82,9 @@ impl Match {
         }
         let value = value.into() & mask;
         let mask = (mask != full || field.info().bits > 128).then_some(mask);
+        if self.push(field, value, mask) {
+            return self;
+        }
         self.insert(MatchField::Known { field, value, mask })
     }
 
@@ -82,6 +96,29 @@ impl Match {
             self.place(part);
         }
         self
+    }
+
+    /// Adds a plain field that comes after all the others, or says that it is not that simple. Most
+    /// fields of most matches come in order.
+    ///
+    /// `once_with` makes the field where it stays: a `push` makes it elsewhere and copies it, and
+    /// waiting for what was just written costs more than everything else here.
+    #[inline]
+    pub(super) fn push(&mut self, field: Field, value: u128, mask: Option<u128>) -> bool {
+        let after_last = match self.fields.last() {
+            None => true,
+            Some(MatchField::Known { field: last, .. }) => (*last as u8) < field as u8,
+            Some(MatchField::Raw { .. }) => false,
+        };
+        let simple = after_last
+            && mask != Some(0)
+            && field.register_parts() == 1
+            && field != Field::PacketType;
+        if simple {
+            let new = || MatchField::Known { field, value, mask };
+            self.fields.extend(iter::once_with(new));
+        }
+        simple
     }
 
     fn place(&mut self, new: MatchField) {
@@ -99,7 +136,6 @@ impl Match {
     }
 
     fn position(&self, new: &MatchField) -> Result<usize, usize> {
-        // Most matches are built in order.
         if self
             .fields
             .last()

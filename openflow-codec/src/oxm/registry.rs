@@ -284,6 +284,7 @@ pub enum Field {
 
 impl Field {
     /// The registry's record of this field.
+    #[inline]
     pub const fn info(self) -> &'static FieldInfo {
         // The enum and the table are written in the same order; a test checks it.
         #[expect(
@@ -326,16 +327,13 @@ impl Field {
     /// Bytes of a value on the wire; `tun_metadata` has no width of its own and gives `None`.
     #[inline]
     pub const fn wire_bytes(self) -> Option<u8> {
-        match self.info().bits {
-            // One of the bits can be used.
-            _ if self as u8 == Self::TunFlags as u8 => Some(2),
-            0..=8 => Some(1),
-            9..=16 => Some(2),
-            17..=32 => Some(4),
-            33..=48 => Some(6),
-            49..=64 => Some(8),
-            65..=128 => Some(16),
-            _ => None,
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the index is a discriminant of Field"
+        )]
+        match WIRE_BYTES[self as usize] {
+            0 => None,
+            bytes => Some(bytes),
         }
     }
 
@@ -374,9 +372,37 @@ impl Field {
     }
 }
 
-/// Index into [`FIELDS`] plus one by number within a class; 0 is no field. OVS writes some actions
-/// with the NXM number of a field that has an OXM number too: those are the aliases.
-type Numbers = [u8; 128];
+/// What [`Field::wire_bytes`] says; 0 is no width. A table of its own because it is read for every
+/// field of every message.
+static WIRE_BYTES: [u8; FIELDS.len()] = wire_bytes();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index does not compile"
+)]
+const fn wire_bytes() -> [u8; FIELDS.len()] {
+    let mut bytes = [0; FIELDS.len()];
+    let mut index = 0;
+    while index < FIELDS.len() {
+        bytes[index] = match FIELDS[index].bits {
+            // One of the bits can be used.
+            _ if index == Field::TunFlags as usize => 2,
+            0..=8 => 1,
+            9..=16 => 2,
+            17..=32 => 4,
+            33..=48 => 6,
+            49..=64 => 8,
+            65..=128 => 16,
+            _ => 0,
+        };
+        index += 1;
+    }
+    bytes
+}
+
+/// The field by number within a class. OVS writes some actions with the NXM number of a field that
+/// has an OXM number too: those are the aliases.
+type Numbers = [Option<Field>; 128];
 
 static BASIC: Numbers = numbers(Basic, &[]);
 static PACKET_REGS: Numbers = numbers(PacketRegs, &[]);
@@ -424,19 +450,19 @@ static NXM1: Numbers = numbers(
     reason = "evaluated at compile time, where a wrong index does not compile"
 )]
 const fn numbers(class: Class, aliases: &[(usize, Field)]) -> Numbers {
-    let mut numbers = [0; 128];
+    let mut numbers = [None; 128];
     let mut index = 0;
     while index < FIELDS.len() {
         if FIELDS[index].class.number() == class.number() {
-            numbers[FIELDS[index].number as usize] = index as u8 + 1;
+            numbers[FIELDS[index].number as usize] = Some(FIELDS[index].field);
         }
         index += 1;
     }
     let mut index = 0;
     while index < aliases.len() {
         let (number, field) = aliases[index];
-        assert!(numbers[number] == 0);
-        numbers[number] = field as u8 + 1;
+        assert!(numbers[number].is_none());
+        numbers[number] = Some(field);
         index += 1;
     }
     numbers
@@ -444,8 +470,7 @@ const fn numbers(class: Class, aliases: &[(usize, Field)]) -> Numbers {
 
 #[inline]
 fn by_number(numbers: &Numbers, number: u8) -> Option<Field> {
-    let index = numbers.get(usize::from(number))?.checked_sub(1)?;
-    FIELDS.get(usize::from(index)).map(|info| info.field)
+    numbers.get(usize::from(number)).copied().flatten()
 }
 
 #[expect(

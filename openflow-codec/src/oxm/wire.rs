@@ -40,14 +40,47 @@ fn value_bytes(field: Field, context: &Context) -> u8 {
 #[inline]
 fn put_header(out: &mut Writer<'_>, field: Field, masked: bool, length: u8) {
     let info = field.info();
-    out.u16(info.class.number());
-    out.u8(info.number << 1 | u8::from(masked));
-    out.u8(length);
+    let class = u32::from(info.class.number()) << 16;
+    let number = u32::from(info.number) << 9;
+    out.u32(class | number | u32::from(masked) << 8 | u32::from(length));
 }
 
 /// Header, value and mask of a field.
 #[inline]
 pub(crate) fn put_field(out: &mut Writer<'_>, field: Field, value: u128, mask: Option<u128>) {
+    match field.wire_bytes() {
+        Some(bytes @ 0..=8) => put_narrow(out, field, bytes, value as u64, mask),
+        _ => put_wide(out, field, value, mask),
+    }
+}
+
+/// [`put_field`] of a field of at most 8 bytes, as most are.
+#[inline]
+fn put_narrow(out: &mut Writer<'_>, field: Field, bytes: u8, value: u64, mask: Option<u128>) {
+    let width = width_mask(field) as u64;
+    // A mask of all ones is an exact match.
+    let mask = mask
+        .map(|mask| mask as u64)
+        .filter(|mask| mask & width != width);
+    let count = usize::from(bytes);
+    let left = |number: u64| {
+        number
+            .unbounded_shl(64 - 8 * u32::from(bytes))
+            .to_be_bytes()
+    };
+    put_header(
+        out,
+        field,
+        mask.is_some(),
+        bytes << u8::from(mask.is_some()),
+    );
+    out.first(count, &left(value));
+    if let Some(mask) = mask {
+        out.first(count, &left(mask));
+    }
+}
+
+fn put_wide(out: &mut Writer<'_>, field: Field, value: u128, mask: Option<u128>) {
     let bytes = value_bytes(field, out.context());
     let full = match bytes {
         bytes @ 0..16 => (1u128 << (8 * u32::from(bytes))) - 1,
@@ -130,6 +163,57 @@ pub(crate) fn read_field(
     reader: &mut Reader<'_>,
     context: &Context,
 ) -> Result<MatchField, DecodeError> {
+    match read_narrow(reader) {
+        Some(Narrow { field, value, mask }) => Ok(MatchField::Known {
+            field,
+            value: value.into(),
+            mask: mask.map(u128::from),
+        }),
+        None => read_any(reader, context),
+    }
+}
+
+/// [`MatchField::Known`] of at most 8 bytes.
+pub(crate) struct Narrow {
+    pub(crate) field: Field,
+    pub(crate) value: u64,
+    pub(crate) mask: Option<u64>,
+}
+
+/// [`read_field`] of a known field of at most 8 bytes, as most are. `None` consumes nothing and
+/// leaves it to [`read_field`] to say what is wrong.
+#[expect(
+    clippy::inline_always,
+    reason = "the result is three numbers, which a call would return by way of memory"
+)]
+#[inline(always)]
+pub(crate) fn read_narrow(reader: &mut Reader<'_>) -> Option<Narrow> {
+    let mut rest = *reader;
+    let [class, class_low, number, length] = rest.array("").ok()?;
+    let field = Field::from_wire(u16::from_be_bytes([class, class_low]), number >> 1)?;
+    let bytes = field.wire_bytes().filter(|bytes| *bytes <= 8)?;
+    let masked = number & 1;
+    if length != bytes << masked {
+        return None;
+    }
+    let width = width_mask(field) as u64;
+    let value = rest.narrow(bytes)?;
+    if value & !width != 0 {
+        return None;
+    }
+    let mask = match masked {
+        0 => width,
+        _ => rest.narrow(bytes)? & width,
+    };
+    *reader = rest;
+    Some(Narrow {
+        field,
+        value: value & mask,
+        mask: (mask != width).then_some(mask),
+    })
+}
+
+fn read_any(reader: &mut Reader<'_>, context: &Context) -> Result<MatchField, DecodeError> {
     let head = header(reader)?;
     let bytes = if head.masked {
         head.payload / 2
@@ -225,6 +309,12 @@ pub(crate) fn read_match(reader: &mut Reader<'_>, context: &Context) -> Result<M
     let mut flow_match = Match::with_capacity(fields.remaining() / 8);
     while !fields.is_empty() {
         let at = fields;
+        if let Some(Narrow { field, value, mask }) = read_narrow(&mut fields)
+            && flow_match.push(field, value.into(), mask.map(u128::from))
+        {
+            continue;
+        }
+        fields = at;
         let field = read_field(&mut fields, context)?;
         flow_match
             .insert_new(field)
