@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flow_sim::{CommitFault, CommitOutcome, Faults};
 use openflow_codec::message::error::ErrorCode;
 use openflow_codec::{Message, Xid};
-use openflow_session::{Config, EntryId, Event, LayerState};
+use openflow_session::{Config, EntryId, Event, Layer, LayerState};
 
 use world::World;
 
@@ -361,6 +361,20 @@ fn a_change_during_an_audit_is_not_repaired_away() {
         "{:?}",
         reports[1]
     );
+}
+
+#[test]
+fn a_generation_is_acknowledged_when_all_that_was_wanted_under_it_is_true() {
+    let mut world = world();
+    let mut link = world.connect(Faults::default());
+    assert!(world.settle(&mut link));
+    world.want(after());
+    world.tell_layer(&mut link, Layer::Cluster);
+    world.exchange_some(&mut link, 2);
+    assert!(link.flow_mods > 0, "the change of one layer is on its way");
+    world.tell_layer(&mut link, Layer::Node);
+    world.run_until_acked(&mut link);
+    world.check();
 }
 
 #[test]

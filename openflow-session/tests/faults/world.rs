@@ -134,12 +134,20 @@ impl World {
 
     /// Tells a connection the owner's wishes.
     pub(crate) fn tell(&self, link: &mut Link) {
+        for layer in Layer::ALL {
+            self.tell_layer(link, layer);
+        }
+    }
+
+    /// Tells a connection what one layer shall hold.
+    pub(crate) fn tell_layer(&self, link: &mut Link, layer: Layer) {
+        let state = match layer {
+            Layer::Cluster => self.wanted.0.clone(),
+            Layer::Node => self.wanted.1.clone(),
+        };
         let generation = Generation(self.generation);
-        let (cluster, node) = self.wanted.clone();
-        let now = self.now();
         link.session
-            .set_wanted(Layer::Cluster, cluster, generation, now);
-        link.session.set_wanted(Layer::Node, node, generation, now);
+            .set_wanted(layer, state, generation, self.now());
     }
 
     /// Asks for an audit of a settled connection.
@@ -201,6 +209,12 @@ impl World {
     pub(crate) fn run_until(&mut self, link: &mut Link, enough: impl Fn(&Link) -> bool) {
         self.run(link, &enough);
         assert!(enough(link));
+    }
+
+    /// Moves bytes until the last generation is acknowledged, and not one further.
+    pub(crate) fn run_until_acked(&mut self, link: &mut Link) {
+        let wanted = Generation(self.generation);
+        self.run_until(link, |link| link.acked() == Some(wanted));
     }
 
     /// True when both sides are silent and nothing is owed, or when there is enough.
