@@ -213,6 +213,10 @@ fn flows_of_a_refused_group_are_not_sent() {
     let mut link = world.connect(Faults::default());
     assert!(world.settle(&mut link));
     assert_eq!(link.rejected().count(), 21);
+    let unsent = link
+        .rejected()
+        .filter(|r| r.error.contains("its group 9 was refused"));
+    assert_eq!(unsent.count(), 20);
     world.check_flows_without(&cookies);
 }
 
@@ -250,6 +254,20 @@ fn replacing_a_flow_in_place_is_one_flow_mod_and_a_marker() {
     assert!(world.settle(&mut link));
     world.check();
     assert_eq!(link.flow_mods, 2);
+}
+
+#[test]
+fn a_flow_may_move_from_one_layer_to_the_other() {
+    let mut world = world();
+    let mut link = world.connect(Faults::default());
+    assert!(world.settle(&mut link));
+    let (mut cluster, mut node) = before();
+    let moving = cluster.remove_flow(pipeline::policy(4).cookie());
+    node.insert_flow(moving.expect("it was wanted"));
+    world.want((cluster, node));
+    world.tell(&mut link);
+    assert!(world.settle(&mut link));
+    world.check();
 }
 
 #[test]
