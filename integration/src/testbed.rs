@@ -123,6 +123,7 @@ pub struct Testbed {
     nodes: Vec<Node>,
     processes: Mutex<Vec<Process>>,
     keep: Mutex<bool>,
+    ended: Mutex<bool>,
     lease: Lease,
 }
 
@@ -153,6 +154,7 @@ impl Testbed {
             nodes: Vec::new(),
             processes: Mutex::default(),
             keep: Mutex::new(false),
+            ended: Mutex::new(false),
             lease,
         };
         bed.build(nodes)
@@ -227,6 +229,10 @@ impl Testbed {
 
     /// Ends everything the bed started and removes everything it made. Safe to call twice.
     pub fn tear_down(&self) -> Result<()> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *ended, true) {
+            return Ok(());
+        }
         let keep = *self.keep.lock().unwrap_or_else(PoisonError::into_inner);
         if keep && self.dir.exists() {
             for node in &self.nodes {
