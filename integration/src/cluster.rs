@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::testbed::CTL_ADDRESS;
-use crate::{Node, Testbed, command, pod, wait};
+use crate::{Node, Testbed, command, wait};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const OPENFLOW_PORT: u16 = 6653;
@@ -129,13 +130,31 @@ impl Cluster {
         self.bed.kill(&agent_label(node))
     }
 
-    /// Waits until every node says, by CNI STATUS, that it could take a Pod.
+    /// Waits until every node could take a Pod: agent and controller have prepared it, and the
+    /// controller is connected and has programmed it.
+    ///
+    /// CNI STATUS would say the same up to five seconds later: that often OVS writes into its
+    /// database whether a controller is connected.
     pub fn wait_for_nodes(&self) -> Result<()> {
         for node in self.bed.nodes() {
-            let what = format!("{} to be ready for Pods (CNI STATUS)", node.name());
-            self.wait_while_alive(&what, || pod::status(node).map(|()| true))?;
+            let what = format!("{} to be ready for Pods", node.name());
+            self.wait_while_alive(
+                &what,
+                || Ok(is_prepared(node)? && self.is_programmed(node)?),
+            )?;
         }
         Ok(())
+    }
+
+    fn is_programmed(&self, node: &Node) -> Result<bool> {
+        let answer: Value = serde_json::from_str(&self.culvert(&["-o", "json", "nodes"])?)?;
+        let nodes = answer["nodes"]
+            .as_array()
+            .context("the API's answer has no nodes")?;
+        let name = node.name();
+        Ok(nodes
+            .iter()
+            .any(|n| n["name"] == *name && n["state"] == "programmed"))
     }
 
     /// Runs the operator's tool against this controller and answers what it prints.
@@ -159,6 +178,16 @@ impl Cluster {
         bed.check_processes()
             .with_context(|| format!("waiting for {what}"))
     }
+}
+
+/// Whether agent and controller have written what CNI ADD needs.
+fn is_prepared(node: &Node) -> Result<bool> {
+    let keys = ["culvert-mtu", "culvert-pod-cidrs"].map(|key| {
+        node.ovs()
+            .vsctl(&format!("--if-exists get Bridge br-int external_ids:{key}"))
+    });
+    keys.into_iter()
+        .try_fold(true, |all, value| Ok(all && !value?.trim().is_empty()))
 }
 
 fn agent_label(node: &Node) -> String {

@@ -93,7 +93,6 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     bed.tear_down()?;
-    interrupts.release();
     let report = outcome?;
     report.print(options.json)?;
     Ok(report.ok())

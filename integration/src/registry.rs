@@ -47,11 +47,6 @@ impl Lease {
         Ok(lease)
     }
 
-    /// The bed's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     fn try_take(name: &str) -> Result<Option<Self>> {
         let path = lock_path(name);
         let mut lock = OpenOptions::new()

@@ -117,14 +117,14 @@ impl Node {
 /// A bed of nodes joined by an underlay and a management network; everything ends with it.
 #[derive(Debug)]
 pub struct Testbed {
+    name: String,
     dir: PathBuf,
     fabric: Netns,
     ctl: Netns,
     nodes: Vec<Node>,
     processes: Mutex<Vec<Process>>,
     keep: Mutex<bool>,
-    ended: Mutex<bool>,
-    lease: Lease,
+    lease: Mutex<Option<Lease>>,
 }
 
 impl Testbed {
@@ -148,14 +148,14 @@ impl Testbed {
 
         // From here on, dropping the bed takes back what was made.
         let mut bed = Self {
+            name: name.to_owned(),
             dir,
             fabric: Netns::create(&registry::netns_name(name, "fabric"))?,
             ctl: Netns::create(&registry::netns_name(name, "ctl"))?,
             nodes: Vec::new(),
             processes: Mutex::default(),
             keep: Mutex::new(false),
-            ended: Mutex::new(false),
-            lease,
+            lease: Mutex::new(Some(lease)),
         };
         bed.build(nodes)
             .with_context(|| format!("cannot build the bed {name}"))?;
@@ -164,7 +164,7 @@ impl Testbed {
 
     /// The bed's name.
     pub fn name(&self) -> &str {
-        self.lease.name()
+        &self.name
     }
 
     /// The run directory, `/run/culvert/NAME`.
@@ -229,10 +229,13 @@ impl Testbed {
 
     /// Ends everything the bed started and removes everything it made. Safe to call twice.
     pub fn tear_down(&self) -> Result<()> {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *ended, true) {
-            return Ok(());
-        }
+        let lease = self
+            .lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Without the right to the name, whatever carries it may be another's.
+        let Some(_lease) = lease else { return Ok(()) };
         let keep = *self.keep.lock().unwrap_or_else(PoisonError::into_inner);
         if keep && self.dir.exists() {
             for node in &self.nodes {
@@ -267,7 +270,7 @@ impl Testbed {
         connect(&self.fabric, "mgmt", "mctl", &self.ctl, "mgmt0")?;
         self.ctl
             .ip(&format!("address add {CTL_ADDRESS}/24 dev mgmt0"))?;
-        let (name, dir, fabric) = (self.lease.name(), &self.dir, &self.fabric);
+        let (name, dir, fabric) = (&self.name, &self.dir, &self.fabric);
         self.nodes = std::thread::scope(|scope| {
             let builders: Vec<_> = (1..=nodes)
                 .filter_map(|index| u8::try_from(index).ok())

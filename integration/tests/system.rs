@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whole-system tests on namespaces and real Open vSwitch; they need root.
 
+#[path = "system/lab.rs"]
+mod lab;
 #[path = "system/plain.rs"]
 mod plain;
 
 #[path = "system/bed.rs"]
 mod bed;
+#[path = "system/promises.rs"]
+mod promises;
 #[path = "system/underlay.rs"]
 mod underlay;

@@ -58,14 +58,6 @@ impl Interrupts {
         }
     }
 
-    /// Lets go of the bed, which has been torn down.
-    pub(super) fn release(&self) {
-        self.bed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-    }
-
     fn end_if_built(&self) {
         let bed = self
             .bed
