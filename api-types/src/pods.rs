@@ -48,6 +48,10 @@ pub struct Pod {
     /// Link-layer address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Identity that the Pod's packets carry between nodes: namespace part and label part in
+    /// hexadecimal, joined by a dot; absent while the Pod is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// OpenFlow port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u32>,

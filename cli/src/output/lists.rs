@@ -54,6 +54,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
         "INTERFACE",
         "PORT",
         "ADDRESS",
+        "IDENTITY",
         "REASON",
     ]);
     for pod in &answer.pods {
@@ -65,6 +66,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
             interface,
             port,
             address,
+            identity,
             reason,
             ..
         } = pod;
@@ -76,6 +78,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
             interface.clone(),
             port.map(|port| port.to_string()).unwrap_or_default(),
             address.clone().unwrap_or_default(),
+            identity.clone().unwrap_or_default(),
             reason.clone().unwrap_or_default(),
         ]);
     }
@@ -178,6 +181,7 @@ mod tests {
                 reason: Some("the Pod is not known yet".into()),
                 address: None,
                 mac: None,
+                identity: None,
                 port: None,
             }],
         };

@@ -282,6 +282,9 @@ impl Control {
             reason,
             address: of.map(|a| a.address.to_string()),
             mac: of.map(|a| a.mac.to_string()),
+            identity: of
+                .and_then(|a| self.compiler.identity(&a.pod_namespace, &a.pod_name))
+                .map(|identity| identity.to_string()),
             port: of.map(|a| a.port.0),
         }
     }
