@@ -163,7 +163,7 @@ pub struct Counters {
     pub facts_written: u64,
     /// Switches that held exactly what was wanted when they connected.
     pub reconciled_by_digest: u64,
-    /// Switches that did not.
+    /// Switches that were read back, when they connected or in an audit.
     pub reconciled_by_dump: u64,
 }
 
@@ -486,6 +486,9 @@ impl Control {
         if found.by_digest {
             self.counters.reconciled_by_digest += 1;
             tracing::info!(%connection, node, "switch holds exactly what is wanted");
+        } else if changed == 0 {
+            self.counters.reconciled_by_dump += 1;
+            tracing::info!(%connection, node, "switch was read back and holds what is wanted");
         } else {
             self.counters.reconciled_by_dump += 1;
             let Reconciled {

@@ -118,7 +118,7 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
         ),
         (
             "reconciled_by_dump",
-            "Switches that were read back and repaired",
+            "Switches that were read back, when they connected or in an audit",
             reconciled_by_dump,
         ),
     ];

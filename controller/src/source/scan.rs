@@ -69,6 +69,11 @@ impl Tree {
         for (path, (full_path, metadata)) in found {
             let stamp = Stamp::of(&metadata, now);
             scan.again |= stamp.young;
+            // Whoever writes a file in place empties it first; what it said stays until it says more.
+            if stamp.young && stamp.size == 0 {
+                stamps.extend(self.stamps.remove_entry(&path));
+                continue;
+            }
             if self
                 .stamps
                 .remove(&path)
@@ -249,6 +254,20 @@ mod tests {
         symlink("..v2", dir.path().join("..new")).unwrap();
         fs::rename(dir.path().join("..new"), dir.path().join("..data")).unwrap();
         assert_eq!(names(&tree.scan()), ["a.yaml=2"]);
+    }
+
+    #[test]
+    fn a_file_that_was_just_emptied_says_what_it_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, "1").unwrap();
+        let mut tree = Tree::new(dir.path().to_owned());
+        assert_eq!(names(&tree.scan()), ["a.yaml=1"]);
+        fs::write(&path, "").unwrap();
+        let scan = tree.scan();
+        assert_eq!((names(&scan).len(), scan.again), (0, true));
+        age(dir.path());
+        assert_eq!(names(&tree.scan()), ["a.yaml="], "it is meant to be empty");
     }
 
     #[test]

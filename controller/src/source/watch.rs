@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use api_types::{FileState, Problem, Severity, Source};
-use notify::{RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use notify::{EventKind, RecursiveMode, Watcher as _};
 use policy_compiler::{Change, ObjectKey};
 use tokio::sync::mpsc::Sender;
 
@@ -17,7 +18,10 @@ use super::document::kinds;
 use super::scan::Tree;
 
 /// An editor's save is several events; they are taken together.
-const SETTLE: Duration = Duration::from_millis(50);
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long a file that is being written may stay open before it is read all the same.
+const WRITE_BOUND: Duration = Duration::from_secs(1);
 
 /// Changes that no event tells of are found by looking.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -72,11 +76,9 @@ pub fn watch(root: PathBuf, updates: Sender<Update>) -> Result<(), WatchError> {
     })?;
     let (sender, events) = channel();
     let handler = move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event, too, and changes nothing.
-        if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
-            return;
-        }
-        if sender.send(()).is_err() {
+        if let Some(signal) = signal(event)
+            && sender.send(signal).is_err()
+        {
             tracing::debug!("the source has ended");
         }
     };
@@ -97,6 +99,47 @@ pub fn watch(root: PathBuf, updates: Sender<Update>) -> Result<(), WatchError> {
         .spawn(follow)
         .map_err(WatchError::Thread)?;
     Ok(())
+}
+
+/// What an event of the file system says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// Something is as it shall be.
+    Done,
+    /// A file is being written; there is more to come.
+    Writing,
+}
+
+/// What `event` says; reading a file is an event, too, and says nothing.
+fn signal(event: notify::Result<notify::Event>) -> Option<Signal> {
+    match event.map(|event| event.kind) {
+        Ok(EventKind::Access(AccessKind::Close(AccessMode::Write))) => Some(Signal::Done),
+        Ok(EventKind::Access(_)) => None,
+        Ok(EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_))) => {
+            Some(Signal::Writing)
+        }
+        Ok(_) | Err(_) => Some(Signal::Done),
+    }
+}
+
+/// Waits until there is something to look at, or for `patience`.
+fn await_change(events: &Receiver<Signal>, patience: Duration) {
+    let mut signal = match events.recv_timeout(patience) {
+        Ok(signal) => signal,
+        Err(RecvTimeoutError::Timeout) => return,
+        Err(RecvTimeoutError::Disconnected) => return thread::sleep(RESCAN_YOUNG),
+    };
+    // A file that is read while it is written may be half of itself, and yet be without an error.
+    let deadline = Instant::now() + WRITE_BOUND;
+    while signal == Signal::Writing {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            Ok(next) => signal = next,
+            Err(_) => break,
+        }
+    }
+    thread::sleep(SETTLE);
+    while events.try_recv().is_ok() {}
 }
 
 struct Follower {
@@ -122,7 +165,7 @@ impl Follower {
         }
     }
 
-    fn run(&mut self, events: &Receiver<()>, updates: &Sender<Update>) {
+    fn run(&mut self, events: &Receiver<Signal>, updates: &Sender<Update>) {
         let mut first = true;
         loop {
             let scan = self.tree.scan();
@@ -134,14 +177,7 @@ impl Follower {
                 return;
             }
             first = false;
-            match events.recv_timeout(if again { RESCAN_YOUNG } else { RESCAN }) {
-                Ok(()) => {
-                    thread::sleep(SETTLE);
-                    while events.try_recv().is_ok() {}
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(RESCAN_YOUNG),
-            }
+            await_change(events, if again { RESCAN_YOUNG } else { RESCAN });
             if updates.is_closed() {
                 return;
             }
@@ -279,6 +315,35 @@ mod tests {
         let later =
             std::iter::from_fn(|| updates.blocking_recv()).find(|update| update.status.loaded);
         assert_eq!(later.unwrap().changes.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_not_read_while_it_is_written() {
+        use std::io::Write as _;
+        let dir = tempfile::tempdir().unwrap();
+        let both = namespace("a") + "---\n" + &namespace("b");
+        fs::write(dir.path().join("a.yaml"), &both).unwrap();
+        let (sender, mut updates) = tokio::sync::mpsc::channel(64);
+        watch(dir.path().to_owned(), sender).unwrap();
+        assert_eq!(updates.blocking_recv().unwrap().changes.len(), 2);
+        let mut file = fs::File::create(dir.path().join("a.yaml")).unwrap();
+        for line in both
+            .replace("{name: b}", "{name: b, labels: {x: y}}")
+            .split_inclusive('\n')
+        {
+            file.write_all(line.as_bytes()).unwrap();
+            file.flush().unwrap();
+            // Longer than the events of one save take to settle.
+            thread::sleep(SETTLE * 3);
+        }
+        drop(file);
+        let later = std::iter::from_fn(|| updates.blocking_recv())
+            .find(|update| !update.changes.is_empty());
+        let changes = later.unwrap().changes;
+        assert!(
+            matches!(changes.as_slice(), [Change::Apply(_)]),
+            "{changes:?}"
+        );
     }
 
     #[test]
