@@ -18,6 +18,15 @@
 //!
 //! A session lives as long as its connection: after a reconnect the owner makes a new one and
 //! gives it the wanted state again. Nothing is programmed before both layers are wanted.
+//!
+//! What must hold:
+//!
+//! * Wanted state is kept, never a queue: what is wanted while the switch is busy coalesces.
+//! * A marker on the switch is never ahead of what the switch holds: it is dropped before a change
+//!   that takes several bundles, and written in the last one, when all others are acknowledged.
+//! * Groups come before the flows that use them, additions before deletions, the entry table last.
+//! * Flows and groups of others are left alone.
+//! * What the switch refuses is named and left out; the rest goes on.
 #![forbid(unsafe_code)]
 
 mod bundle;

@@ -414,7 +414,7 @@ fn reject_flow(layer: Layer, flow: &EncodedFlow, error: String) -> Rejection {
     Rejection {
         layer,
         entry: EntryId::Flow(flow.cookie()),
-        text: format!("{:?}", flow.flow()),
+        text: flow.flow().to_string(),
         error,
     }
 }
@@ -423,7 +423,7 @@ fn reject_group(layer: Layer, group: &EncodedGroup, error: String) -> Rejection 
     Rejection {
         layer,
         entry: EntryId::Group(group.id()),
-        text: format!("{:?}", group.group()),
+        text: group.group().to_string(),
         error,
     }
 }

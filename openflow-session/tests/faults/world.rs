@@ -37,6 +37,9 @@ pub(crate) struct Link {
     pub(crate) group_mods: usize,
     /// What each flow_mod does.
     pub(crate) flow_log: Vec<String>,
+    /// Byte of the switch's stream that is damaged, and how.
+    pub(crate) damage: Option<(usize, u8)>,
+    heard: usize,
     /// Comparisons that must end before the connection counts as settled.
     comparisons: usize,
     sent: Framer,
@@ -168,6 +171,8 @@ impl World {
             flow_mods: 0,
             group_mods: 0,
             flow_log: Vec::new(),
+            damage: None,
+            heard: 0,
             comparisons: 1,
             sent: Framer::new(),
         };
@@ -249,8 +254,14 @@ impl World {
             link.count(&bytes);
             self.switch.receive(link.id, &bytes, self.clock);
         }
-        while let Some(bytes) = self.switch.poll_transmit(link.id, self.clock) {
+        while let Some(mut bytes) = self.switch.poll_transmit(link.id, self.clock) {
             moved = true;
+            if let Some((at, flip)) = link.damage
+                && let Some(byte) = at.checked_sub(link.heard).and_then(|at| bytes.get_mut(at))
+            {
+                *byte ^= flip;
+            }
+            link.heard += bytes.len();
             link.session.handle_bytes(&bytes, self.start + self.clock);
         }
         link.events

@@ -15,7 +15,7 @@ use openflow_codec::{
     Action, Cookie, Ct, Field, GroupId, Match, Nat, PortNo, SelectionMethod, Subfield, TableId,
 };
 use openflow_session::{
-    CloseReason, EntryId, Event, Generation, Layer, LayerState, SwitchInfo, TlvMapping,
+    CloseReason, EntryId, Event, Generation, Layer, LayerState, Rejection, SwitchInfo, TlvMapping,
 };
 
 use driver::Driver;
@@ -287,6 +287,15 @@ fn a_refused_flow_is_named_and_left_out_and_the_rest_goes_on() {
     assert_eq!(driver.wait_acked(), Generation(1));
     let named: BTreeSet<_> = driver.rejected.iter().map(|r| r.entry).collect();
     assert_eq!(named.len(), 2, "{:?}", driver.rejected);
+    let text = |rejection: &Rejection| (rejection.text.clone(), rejection.error.clone());
+    let orphaned = driver
+        .rejected
+        .iter()
+        .map(text)
+        .find(|(text, _)| text.contains("group:999"));
+    let (text, error) = orphaned.expect("the flow is named as ovs-ofctl spells it");
+    assert!(text.contains("table=50"), "{text}");
+    assert_eq!(error, "OFPBAC_BAD_OUT_GROUP");
     assert_eq!(our_cookies(&switch), wanted_cookies(&[&good]));
 
     // Nothing is tried again by an unrelated change.
