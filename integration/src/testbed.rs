@@ -81,6 +81,11 @@ impl Node {
         let dir = dir.join(format!("node{index}"));
         connect(fabric, "mgmt", &format!("m{index}"), &netns, "mgmt0")?;
         connect(fabric, "underlay", &format!("u{index}"), &netns, "uplink0")?;
+        // The node's kernel gets a copy of every frame that OVS reads from uplink0. It must not answer
+        // ARP for br-phy's address with uplink0's, nor accept packets there: peers would send tunnel
+        // packets past OVS.
+        netns.sysctl("net/ipv4/conf/uplink0/arp_ignore", "8")?;
+        netns.sysctl("net/ipv4/conf/uplink0/rp_filter", "1")?;
         let ovs = Ovs::start(&netns, &dir, &format!("node-{index}"))?;
         let node = Self {
             index,
