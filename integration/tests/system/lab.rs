@@ -144,18 +144,27 @@ impl Lab {
         let mut flows: Vec<_> = text
             .lines()
             .filter(|line| line.contains("cookie="))
-            .map(|line| {
-                let kept = line.trim().split(", ").filter(|part| {
-                    !["duration=", "n_packets=", "n_bytes=", "idle_age="]
-                        .iter()
-                        .any(|counter| part.starts_with(counter))
-                });
-                kept.collect::<Vec<_>>().join(", ")
-            })
+            .map(without_counters)
             .collect();
         flows.sort();
         ensure!(!flows.is_empty(), "node {node} has no flows");
         Ok(flows)
+    }
+
+    /// Packets that each flow of a node has counted, by the flow as [`Self::flows`] gives it.
+    pub(crate) fn counters(&self, node: usize) -> Result<BTreeMap<String, u64>> {
+        let text = self.node(node)?.ovs().dump_flows("br-int")?;
+        let lines = text.lines().filter(|line| line.contains("cookie="));
+        let count = |line: &str| {
+            let (_, rest) = line.split_once("n_packets=")?;
+            rest.split(',').next()?.parse().ok()
+        };
+        lines
+            .map(|line| {
+                let packets = count(line).with_context(|| format!("no counter in {line}"))?;
+                Ok((without_counters(line), packets))
+            })
+            .collect()
     }
 
     /// Age of the youngest flow of a node: nothing was added since then.
@@ -176,4 +185,14 @@ impl Lab {
             .find(|node| node.name() == name)
             .with_context(|| format!("no node {name}"))
     }
+}
+
+/// A line of a dump without what changes by itself.
+fn without_counters(line: &str) -> String {
+    let kept = line.trim().split(", ").filter(|part| {
+        !["duration=", "n_packets=", "n_bytes=", "idle_age="]
+            .iter()
+            .any(|counter| part.starts_with(counter))
+    });
+    kept.collect::<Vec<_>>().join(", ")
 }

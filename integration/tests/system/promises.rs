@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What Culvert promises, seen from outside: by packets, captures and `ovs-ofctl`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, Result};
+use api_types::Pods;
 use integration::capture::{Capture, Geneve};
 use integration::demo::{self, Options};
 use integration::{Probe, Protocol, wait};
@@ -64,18 +68,33 @@ fn every_packet_on_the_underlay_tunnel_carries_a_valid_identity() {
             "{packet:?}"
         );
     }
-    // The sender's Pod decides the identity: one per source address, whatever the flags.
+    // It is the identity that the controller computed for the sender, answers included.
+    let identities = identities(&lab).unwrap();
+    let mut answers = 0;
     for packet in &packets {
-        let same = packets.iter().filter(|other| {
-            other.inner().map(|i| *i.source.ip()) == packet.inner().map(|i| *i.source.ip())
-        });
-        for other in same {
-            assert_eq!(
-                other.option(0xff51, 1).map(|value| &value[1..]),
-                packet.option(0xff51, 1).map(|value| &value[1..])
-            );
-        }
+        let inner = packet.inner().expect("only IPv4 is tunnelled");
+        let value = packet.option(0xff51, 1).unwrap();
+        let hexadecimal: String = value[1..].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            Some(&hexadecimal),
+            identities.get(inner.source.ip()),
+            "{packet:?}"
+        );
+        answers += usize::from(value[0] & 0x40 != 0);
     }
+    assert!(answers > 0, "no packet said that it answers");
+}
+
+/// Identities as `culvert pods` tells them, 22 digits, by the address of the Pod.
+fn identities(lab: &Lab) -> Result<BTreeMap<Ipv4Addr, String>> {
+    let answer = lab.cluster.culvert(&["-o", "json", "pods"])?;
+    let answer: Pods = serde_json::from_str(&answer)?;
+    let of_pod = |pod: api_types::Pod| {
+        let address = pod.address.context("a Pod without address")?.parse()?;
+        let identity = pod.identity.context("a Pod without identity")?;
+        Ok((address, identity.replace('.', "")))
+    };
+    answer.pods.into_iter().map(of_pod).collect()
 }
 
 #[test]
@@ -90,6 +109,7 @@ fn killing_the_controller_disturbs_nothing_and_its_return_changes_nothing() {
         stream.forget_silence();
     }
     let before = [lab.flows(1).unwrap(), lab.flows(2).unwrap()];
+    let counted = [lab.counters(1).unwrap(), lab.counters(2).unwrap()];
     let start = Instant::now();
     lab.cluster.kill_controller().unwrap();
     for stream in &streams {
@@ -124,6 +144,11 @@ fn killing_the_controller_disturbs_nothing_and_its_return_changes_nothing() {
             age + Duration::from_secs(1) >= start.elapsed(),
             "node {node}: added {age:?} ago"
         );
+        // No flow began to count anew.
+        let after = lab.counters(node).unwrap();
+        for (flow, packets) in &counted[node - 1] {
+            assert!(after.get(flow) >= Some(packets), "{flow}: {packets}");
+        }
     }
 }
 
@@ -267,4 +292,25 @@ fn the_operator_can_go_from_a_pod_to_its_flows_and_from_a_flow_to_its_reason() {
         of_pod.contains(&lab.pod("shop/web").unwrap().address.to_string()),
         "{of_pod}"
     );
+}
+
+#[test]
+fn tables_have_names_and_every_cookie_explains_itself() {
+    let lab = Lab::with_pods("tbnames", &["shop/web", "shop/api-2"]).unwrap();
+    for node in [1, 2] {
+        let dump = lab.node(node).unwrap().ovs().dump_flows("br-int").unwrap();
+        for name in ["classify", "conntrack", "egress", "ingress", "output"] {
+            assert!(dump.contains(&format!("table={name},")), "{name}:\n{dump}");
+        }
+        let cookies: BTreeSet<&str> = dump
+            .split("cookie=")
+            .skip(1)
+            .filter_map(|rest| rest.split(',').next())
+            .collect();
+        assert!(cookies.len() > 30, "{cookies:?}");
+        for cookie in cookies {
+            let reason = lab.cluster.culvert(&["explain", cookie]).unwrap();
+            assert!(reason.contains(cookie), "{cookie}: {reason}");
+        }
+    }
 }
