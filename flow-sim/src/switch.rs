@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use openflow_codec::message::error::ErrorCode;
 use openflow_codec::message::multipart::desc::SwitchDesc;
 use openflow_codec::message::packet_out::PacketOut;
@@ -235,13 +234,8 @@ impl Switch {
     }
 }
 
-/// A message as it came, to be quoted in errors.
-#[derive(Clone, Debug)]
-struct Request {
-    xid: openflow_codec::Xid,
-    /// Its first 64 bytes.
-    quote: Bytes,
-}
+/// A message as it came, to be answered and quoted.
+type Request = openflow_codec::Frame;
 
 /// The error that OVS calls `OFPERR_<name>`.
 fn error(name: &'static str) -> ErrorCode {

@@ -181,6 +181,11 @@ impl Tables {
         flows
     }
 
+    /// The tables that hold flows.
+    pub fn in_use(&self) -> impl Iterator<Item = TableId> {
+        self.tables.keys().copied()
+    }
+
     /// Number of flows.
     pub fn len(&self) -> usize {
         self.by_cookie.len()

@@ -5,8 +5,8 @@
 use openflow_codec::action::CtZone;
 use openflow_codec::oxm::Prerequisite;
 use openflow_codec::{
-    Action, Ct, Field, Flow, Group, GroupType, Instruction, Match, MatchField, PortNo, Subfield,
-    TableId,
+    Action, Bucket, Ct, Field, Flow, Group, GroupId, GroupType, Instruction, Match, MatchField,
+    PortNo, Subfield, TableId,
 };
 
 use crate::conntrack::CtState;
@@ -15,6 +15,9 @@ use crate::tables::MatchError;
 
 /// Number of tables that a controller may use; the next one is internal to OVS.
 pub const TABLES: u8 = 254;
+
+/// `OFPG15_BUCKET_MAX`.
+pub(crate) const MAX_BUCKET: u32 = 0xffff_ff00;
 
 /// Why a flow is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,10 +67,12 @@ pub enum GroupError {
     BadType,
     #[error("an indirect group has exactly one bucket")]
     NotSingle,
-    #[error("only a fast failover group watches; and its buckets must")]
-    BadWatch,
-    #[error("two buckets have one number")]
-    DuplicateBucket,
+    #[error("a bucket watches, which only those of fast failover and select groups may")]
+    NeedlessWatch,
+    #[error("a bucket of a fast failover group watches nothing")]
+    MissingWatch,
+    #[error("bucket number {0} is given twice or is too high")]
+    BadBucket(u32),
     #[error("in a bucket: {0}")]
     Action(FlowError),
 }
@@ -76,7 +81,8 @@ impl FlowError {
     /// The `OFPERR_*` that OVS answers, without that prefix.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::BadTable(_) => "OFPBRC_BAD_TABLE_ID",
+            Self::BadTable(TableId::ALL) => "OFPFMFC_BAD_TABLE_ID",
+            Self::BadTable(_) => "OFPBRC_EPERM",
             Self::Match(MatchError::UnknownField) => "OFPBMC_BAD_FIELD",
             Self::Match(MatchError::Contradiction(_)) => "OFPBMC_DUP_FIELD",
             Self::MissingPrerequisite(_) => "OFPBMC_BAD_PREREQ",
@@ -101,9 +107,9 @@ impl GroupError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::BadType => "OFPGMFC_BAD_TYPE",
-            Self::NotSingle => "OFPGMFC_INVALID_GROUP",
-            Self::BadWatch => "OFPGMFC_WATCH_UNSUPPORTED",
-            Self::DuplicateBucket => "OFPGMFC_BUCKET_EXISTS",
+            Self::NotSingle | Self::MissingWatch => "OFPGMFC_INVALID_GROUP",
+            Self::NeedlessWatch => "OFPGMFC_WATCH_UNSUPPORTED",
+            Self::BadBucket(_) => "OFPGMFC_BAD_BUCKET",
             Self::Action(error) => error.name(),
         }
     }
@@ -111,16 +117,31 @@ impl GroupError {
 
 /// Checks what does not depend on other flows, groups or the TLV table.
 pub(crate) fn check_flow(flow: &Flow) -> Result<(), FlowError> {
+    check_match(&flow.flow_match)?;
+    if flow.table == TableId::ALL {
+        return Err(FlowError::BadTable(flow.table));
+    }
+    check_instructions(flow)?;
     if flow.table.0 >= TABLES {
         return Err(FlowError::BadTable(flow.table));
     }
+    Ok(())
+}
+
+/// As [`check_flow`], for deletions, which may be about all tables.
+pub(crate) fn check_deletion(flow: &Flow) -> Result<(), FlowError> {
     check_match(&flow.flow_match)?;
+    check_instructions(flow)
+}
+
+fn check_instructions(flow: &Flow) -> Result<(), FlowError> {
     // As in OVS, what is wrong in itself comes before what is wrong for this match.
     for flow_match in [None, Some(&flow.flow_match)] {
         for instruction in &flow.instructions {
             match instruction {
-                Instruction::GotoTable(table) if *table <= flow.table || table.0 >= TABLES => {
-                    if flow_match.is_some() {
+                Instruction::GotoTable(table) => {
+                    let backward = *table <= flow.table && flow.table != TableId::ALL;
+                    if flow_match.is_some() && (backward || table.0 >= TABLES) {
                         return Err(FlowError::BackwardGoto(*table));
                     }
                 }
@@ -130,9 +151,7 @@ pub(crate) fn check_flow(flow: &Flow) -> Result<(), FlowError> {
                     }
                 }
                 Instruction::Unknown(_) => return Err(FlowError::UnknownInstruction),
-                Instruction::GotoTable(_)
-                | Instruction::WriteMetadata { .. }
-                | Instruction::ClearActions => {}
+                Instruction::WriteMetadata { .. } | Instruction::ClearActions => {}
             }
         }
     }
@@ -152,29 +171,41 @@ fn actions_of(instruction: &Instruction) -> &[Action] {
 
 /// Checks what does not depend on other groups.
 pub(crate) fn check_group(group: &Group) -> Result<(), GroupError> {
-    let watches = |bucket: &openflow_codec::Bucket| {
-        bucket.watch_port != PortNo::ANY || bucket.watch_group != openflow_codec::GroupId::ANY
-    };
-    match group.group_type {
-        GroupType::Unknown(_) => return Err(GroupError::BadType),
-        GroupType::Indirect if group.buckets.len() != 1 => return Err(GroupError::NotSingle),
-        GroupType::All | GroupType::Indirect if group.buckets.iter().any(watches) => {
-            return Err(GroupError::BadWatch);
+    check_buckets(group)?;
+    check_group_type(group)
+}
+
+/// Checks the buckets of any group_mod, each by itself and together.
+pub(crate) fn check_buckets(group: &Group) -> Result<(), GroupError> {
+    for bucket in &group.buckets {
+        for action in &bucket.actions {
+            check_action(action, None).map_err(GroupError::Action)?;
         }
-        GroupType::FastFailover if !group.buckets.iter().all(watches) => {
-            return Err(GroupError::BadWatch);
+        if bucket.id > MAX_BUCKET {
+            return Err(GroupError::BadBucket(bucket.id));
         }
-        GroupType::All | GroupType::Indirect | GroupType::Select | GroupType::FastFailover => {}
     }
     let mut ids: Vec<_> = group.buckets.iter().map(|bucket| bucket.id).collect();
     ids.sort_unstable();
-    if ids.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(GroupError::DuplicateBucket);
+    let twice = ids.array_windows().find(|[a, b]| a == b);
+    twice.map_or(Ok(()), |[id, _]| Err(GroupError::BadBucket(*id)))
+}
+
+/// Checks that the buckets are right for the type.
+pub(crate) fn check_group_type(group: &Group) -> Result<(), GroupError> {
+    let watches =
+        |bucket: &Bucket| bucket.watch_port != PortNo::ANY || bucket.watch_group != GroupId::ANY;
+    match group.group_type {
+        GroupType::Unknown(_) => Err(GroupError::BadType),
+        GroupType::Indirect if group.buckets.len() != 1 => Err(GroupError::NotSingle),
+        GroupType::All | GroupType::Indirect if group.buckets.iter().any(watches) => {
+            Err(GroupError::NeedlessWatch)
+        }
+        GroupType::FastFailover if !group.buckets.iter().all(watches) => {
+            Err(GroupError::MissingWatch)
+        }
+        _ => Ok(()),
     }
-    for action in group.buckets.iter().flat_map(|bucket| &bucket.actions) {
-        check_action(action, None).map_err(GroupError::Action)?;
-    }
-    Ok(())
 }
 
 /// Checks a match by itself.

@@ -5,6 +5,8 @@
 
 #[path = "ovs/generate.rs"]
 mod generate;
+#[path = "ovs/protocol.rs"]
+mod protocol;
 #[path = "ovs/verdict.rs"]
 mod verdict;
 #[path = "ovs/vswitchd.rs"]

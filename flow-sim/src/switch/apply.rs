@@ -12,7 +12,7 @@ use openflow_codec::{Action, Flow, Group, GroupId, Instruction, PortNo, TableId}
 use super::{ConnectionId, Switch, error};
 use crate::groups::flow_groups;
 use crate::tables::{Entry, overlap};
-use crate::validate::{FlowError, check_flow, check_match};
+use crate::validate::{FlowError, check_deletion, check_flow, check_match};
 
 /// How to take back one change.
 #[derive(Debug)]
@@ -27,14 +27,9 @@ impl Switch {
     /// Checks what OVS checks before it looks at other flows and groups.
     pub(super) fn check_flow_mod(&self, request: &FlowMod) -> Result<(), ErrorCode> {
         let flow = &request.flow;
-        let changes_all = flow.table == TableId::ALL && request.command != FlowCommand::Add;
         let checked = match request.command {
-            FlowCommand::Add => check_flow(flow),
-            FlowCommand::Modify | FlowCommand::ModifyStrict if !changes_all => check_flow(flow),
-            _ if flow.table.0 >= crate::TABLES && !changes_all => {
-                Err(FlowError::BadTable(flow.table))
-            }
-            _ => check_match(&flow.flow_match),
+            FlowCommand::Add | FlowCommand::Modify | FlowCommand::ModifyStrict => check_flow(flow),
+            FlowCommand::Delete | FlowCommand::DeleteStrict => check_deletion(flow),
         };
         checked.map_err(|refused| error(refused.name()))?;
         self.check_mapped(flow)
@@ -129,10 +124,22 @@ impl Switch {
 
     /// The flows that a modification or deletion is about.
     fn chosen(&self, request: &FlowMod) -> Result<Vec<Arc<Entry>>, ErrorCode> {
+        let deletes = matches!(
+            request.command,
+            FlowCommand::Delete | FlowCommand::DeleteStrict
+        );
         let filter = FlowFilter {
             table: request.flow.table,
-            out_port: request.out_port,
-            out_group: request.out_group,
+            out_port: if deletes {
+                request.out_port
+            } else {
+                PortNo::ANY
+            },
+            out_group: if deletes {
+                request.out_group
+            } else {
+                GroupId::ANY
+            },
             cookie: request.flow.cookie,
             cookie_mask: request.cookie_mask,
             flow_match: request.flow.flow_match.clone(),
@@ -141,19 +148,22 @@ impl Switch {
             return self.select(&filter);
         }
         let flow = &request.flow;
-        let entry = self
-            .sim
-            .tables()
-            .get(flow.table, flow.priority, &flow.flow_match);
-        let entry = entry.map_err(|refused| refusal(refused.into()))?;
-        Ok(entry
-            .filter(|entry| passes(&filter, &entry.flow))
-            .into_iter()
-            .collect())
+        let tables = self.sim.tables();
+        let searched: Vec<TableId> = match flow.table {
+            TableId::ALL => tables.in_use().collect(),
+            table => vec![table],
+        };
+        let mut chosen = Vec::new();
+        for table in searched {
+            let entry = tables.get(table, flow.priority, &flow.flow_match);
+            let entry = entry.map_err(|refused| refusal(refused.into()))?;
+            chosen.extend(entry.filter(|entry| passes(&filter, &entry.flow)));
+        }
+        Ok(chosen)
     }
 
     /// The flows that a non-strict filter is about.
-    pub(super) fn select(&self, filter: &FlowFilter) -> Result<Vec<Arc<Entry>>, ErrorCode> {
+    fn select(&self, filter: &FlowFilter) -> Result<Vec<Arc<Entry>>, ErrorCode> {
         let tables = self.sim.tables();
         if filter.cookie_mask == openflow_codec::Cookie::MASK_EXACT && filter.flow_match.is_any() {
             let mut entries = tables.with_cookie(filter.cookie);
@@ -163,6 +173,12 @@ impl Switch {
         tables
             .covered_by(&filter.flow_match, |flow| passes(filter, flow))
             .map_err(|refused| refusal(refused.into()))
+    }
+
+    /// The flows that a statistics request is about.
+    pub(super) fn asked_for(&self, filter: &FlowFilter) -> Result<Vec<Arc<Entry>>, ErrorCode> {
+        check_match(&filter.flow_match).map_err(refusal)?;
+        self.select(filter)
     }
 
     /// Takes back changes, the last first.

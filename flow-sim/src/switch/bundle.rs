@@ -116,7 +116,7 @@ impl Switch {
         if frame.header.version != VERSION {
             return Err(error("OFPBFC_BAD_VERSION"));
         }
-        if frame.header.xid != request.xid {
+        if frame.header.xid != request.header.xid {
             return Err(error("OFPBFC_MSG_BAD_XID"));
         }
         let message = Message::decode(&frame, &self.context)

@@ -17,6 +17,9 @@ use super::bundle::{BUNDLE_IDLE_TIMEOUT, Bundle};
 use super::faults::Faults;
 use super::{Request, error};
 
+/// Bytes of a request's body that fit in an error with header and code.
+const MAX_QUOTE: usize = 65_500;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -68,13 +71,18 @@ impl Connection {
         self.send(message, Xid(0), &Context::UNMAPPED, now);
     }
 
-    /// Queues an error about `request`.
+    /// Queues an error about `request`, which it quotes as far as a message can.
     pub(super) fn send_error(&mut self, request: &Request, code: ErrorCode, now: Duration) {
+        let header = request.header;
+        let mut data = vec![header.version, header.message_type];
+        data.extend(header.length.to_be_bytes());
+        data.extend(header.xid.0.to_be_bytes());
+        data.extend(request.body.iter().take(MAX_QUOTE));
         let message = Message::Error(ErrorMessage {
             code,
-            data: request.quote.clone(),
+            data: data.into(),
         });
-        self.send(&message, request.xid, &Context::UNMAPPED, now);
+        self.send(&message, request.header.xid, &Context::UNMAPPED, now);
     }
 
     /// Queues a message.
@@ -83,12 +91,11 @@ impl Connection {
         if message.encode(xid, context, &mut bytes).is_err() {
             // Nothing the switch says is too long, except a flow that came in one message and
             // does not fit in a reply; OVS leaves such a flow out too.
-            let unsayable = Request {
-                xid,
-                quote: Bytes::new(),
-            };
-            let code = error("NXBRC_UNENCODABLE_ERROR");
-            return self.send_error(&unsayable, code, now);
+            let error = Message::Error(ErrorMessage {
+                code: error("NXBRC_UNENCODABLE_ERROR"),
+                data: Bytes::new(),
+            });
+            return self.send(&error, xid, context, now);
         }
         let due = now.saturating_add(self.faults.delay);
         self.outbox.push_back((due, bytes));

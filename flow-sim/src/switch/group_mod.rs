@@ -8,7 +8,7 @@ use openflow_codec::{Bucket, Group, GroupId, GroupType};
 use super::apply::Undo;
 use super::{Switch, error};
 use crate::groups::flow_groups;
-use crate::validate::check_group;
+use crate::validate::{GroupError, MAX_BUCKET, check_buckets, check_group_type};
 
 /// `OFPG_MAX`.
 const MAX_GROUP: GroupId = GroupId(0xffff_ff00);
@@ -18,20 +18,28 @@ impl Switch {
     pub(super) fn check_group_mod(&self, request: &GroupMod) -> Result<(), ErrorCode> {
         let group = &request.group;
         match request.command {
-            GroupCommand::Delete => return Ok(()),
-            GroupCommand::RemoveBucket(_) if !group.buckets.is_empty() => {
+            GroupCommand::InsertBucket(BucketPosition::All) => {
                 return Err(error("OFPGMFC_BAD_BUCKET"));
             }
-            GroupCommand::RemoveBucket(_) => return Ok(()),
-            GroupCommand::Add
-            | GroupCommand::Modify
-            | GroupCommand::AddOrModify
-            | GroupCommand::InsertBucket(_) => {}
+            GroupCommand::InsertBucket(BucketPosition::At(id))
+            | GroupCommand::RemoveBucket(BucketPosition::At(id))
+                if id > MAX_BUCKET =>
+            {
+                return Err(error("OFPGMFC_BAD_BUCKET"));
+            }
+            _ => {}
         }
-        if group.id > MAX_GROUP {
-            return Err(error("OFPGMFC_INVALID_GROUP"));
+        check_buckets(group).map_err(|refused| error(refused.name()))?;
+        match (request.command, group.group_type) {
+            (GroupCommand::Delete, GroupType::Indirect) => {}
+            _ => check_group_type(group).map_err(|refused| error(refused.name()))?,
         }
-        check_group(group).map_err(|refused| error(refused.name()))
+        if let GroupCommand::RemoveBucket(_) = request.command
+            && !group.buckets.is_empty()
+        {
+            return Err(error("OFPGMFC_BAD_BUCKET"));
+        }
+        Ok(())
     }
 
     /// Carries out a checked group_mod; `undo` gets what takes it back.
@@ -42,7 +50,7 @@ impl Switch {
     ) -> Result<(), ErrorCode> {
         let id = request.group.id;
         let old = self.sim.groups().get(id).cloned();
-        let new = match (request.command, &old) {
+        let changed = match (request.command, &old) {
             (GroupCommand::Delete, _) => {
                 self.delete_groups(id, undo);
                 return Ok(());
@@ -61,7 +69,10 @@ impl Switch {
                 None,
             ) => return Err(error("OFPGMFC_UNKNOWN_GROUP")),
         };
-        self.sim.groups_mut().set(new);
+        if id > MAX_GROUP {
+            return Err(error("OFPGMFC_INVALID_GROUP"));
+        }
+        self.sim.groups_mut().set(changed);
         undo.push(Undo::Group(id, old));
         Ok(())
     }
@@ -99,10 +110,10 @@ fn insert_buckets(
     };
     let tail = group.buckets.split_off(at.min(group.buckets.len()));
     group.buckets.extend(new.iter().cloned().chain(tail));
-    if group.group_type == GroupType::Indirect && group.buckets.len() != 1 {
-        return Err(error("OFPGMFC_INVALID_GROUP"));
+    match check_buckets(&group) {
+        Err(GroupError::BadBucket(_)) => return Err(error("OFPGMFC_BUCKET_EXISTS")),
+        checked => checked.map_err(|refused| error(refused.name()))?,
     }
-    check_group(&group).map_err(|refused| error(refused.name()))?;
     Ok(group)
 }
 

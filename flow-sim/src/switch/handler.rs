@@ -11,19 +11,14 @@ use openflow_codec::message::role::{Role, RoleMessage, RoleStatus};
 use openflow_codec::message::tlv_table::TlvTableReply;
 use openflow_codec::{DecodeErrorKind, Frame, Message};
 
+use super::tlv_table::{TLV_FIELDS, TLV_SPACE};
 use super::{ConnectionId, Request, Switch, error};
 
 /// `OFPC_*` of OVS: statistics of flows, tables, ports, groups and queues.
 const CAPABILITIES: u32 = 0x4f;
-/// Bytes of option data and number of options that OVS can map.
-const TLV_SPACE: (u32, u16) = (256, 64);
-/// Longest quote of a request in an error.
-const QUOTE_LEN: usize = 64;
-
 impl Switch {
     /// Carries out one message.
     pub(super) fn handle(&mut self, id: ConnectionId, frame: &Frame, now: Duration) {
-        let request = Request::new(frame);
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -31,13 +26,13 @@ impl Switch {
             return self.disconnect(id);
         }
         let result = match Message::decode(frame, &self.context) {
-            Ok(message) => self.handle_message(id, &request, message, now),
+            Ok(message) => self.handle_message(id, frame, message, now),
             Err(decode) => Err(decode_error(frame, &decode.kind)),
         };
         if let Err(code) = result
             && let Some(connection) = self.connections.get_mut(&id)
         {
-            connection.send_error(&request, code, now);
+            connection.send_error(frame, code, now);
         }
     }
 
@@ -113,8 +108,8 @@ impl Switch {
             }
             Message::TlvTableRequest => {
                 let table = Message::TlvTableReply(TlvTableReply {
-                    max_option_space: TLV_SPACE.0,
-                    max_fields: TLV_SPACE.1,
+                    max_option_space: TLV_SPACE,
+                    max_fields: TLV_FIELDS,
                     mappings: self.tlv_table().copied().collect(),
                 });
                 self.reply(id, request, &table, now);
@@ -135,7 +130,7 @@ impl Switch {
         now: Duration,
     ) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.send(message, request.xid, &self.context, now);
+            connection.send(message, request.header.xid, &self.context, now);
         }
     }
 
@@ -214,21 +209,6 @@ impl Switch {
         match self.connections.get(&id) {
             Some(connection) if connection.role == Role::Slave => Err(error("OFPBRC_IS_SECONDARY")),
             _ => Ok(()),
-        }
-    }
-}
-
-impl Request {
-    pub(super) fn new(frame: &Frame) -> Self {
-        let body = frame.body.iter().copied();
-        let header = frame.header;
-        let mut quote = vec![header.version, header.message_type];
-        quote.extend(header.length.to_be_bytes());
-        quote.extend(header.xid.0.to_be_bytes());
-        quote.extend(body.take(QUOTE_LEN.saturating_sub(quote.len())));
-        Self {
-            xid: header.xid,
-            quote: quote.into(),
         }
     }
 }

@@ -10,11 +10,13 @@ use openflow_codec::message::multipart::table_features::TableFeatures;
 use openflow_codec::message::multipart::{
     MultipartReply, MultipartRequest, ReplyBody, RequestBody,
 };
-use openflow_codec::{GroupId, Message, PortNo, TableId, Xid};
+use openflow_codec::{Group, GroupId, Message, PortNo, TableId, Xid};
 
 use super::{ConnectionId, Request, Switch, error};
 use crate::tables::Entry;
 
+/// `OFPMP_GROUP_STATS`.
+const GROUP_STATS: u16 = 6;
 /// Longest message of a multipart reply; OVS begins a new one before 64 KiB.
 const MAX_PART: usize = 65_000;
 
@@ -32,13 +34,13 @@ impl Switch {
                 self.reply(id, request, &Message::MultipartReply(body.into()), now);
             }
             RequestBody::Flow(filter) => {
-                let mut entries = self.select(&filter)?;
+                let mut entries = self.asked_for(&filter)?;
                 entries.sort_by_key(|e| (e.flow.table, u16::MAX - e.flow.priority, e.serial));
                 let flows = entries.iter().map(|entry| stats(entry, now)).collect();
                 self.reply_in_parts(id, request, flows, ReplyBody::Flow, now);
             }
             RequestBody::Aggregate(filter) => {
-                let entries = self.select(&filter)?;
+                let entries = self.asked_for(&filter)?;
                 let counters = FlowCounters {
                     flows: u32::try_from(entries.len()).ok(),
                     packets: Some(entries.iter().map(|entry| entry.packets()).sum()),
@@ -70,6 +72,19 @@ impl Switch {
                 let ports = self.ports.values().filter(|port| wanted(port.number));
                 let ports = ports.cloned().collect();
                 self.reply_in_parts(id, request, ports, ReplyBody::PortDesc, now);
+            }
+            RequestBody::Unknown {
+                kind: GROUP_STATS,
+                body,
+            } => {
+                let groups = self.sim.groups().iter();
+                let groups = groups.filter(|group| asked(&body).is_none_or(|id| id == group.id));
+                let groups = groups.map(group_stats).collect();
+                let body = |groups: Vec<Vec<u8>>| ReplyBody::Unknown {
+                    kind: GROUP_STATS,
+                    body: groups.concat().into(),
+                };
+                self.reply_in_parts(id, request, groups, body, now);
             }
             RequestBody::Unknown { .. } => return Err(error("OFPBRC_BAD_STAT")),
         }
@@ -123,6 +138,27 @@ impl Switch {
             Err(_) => MAX_PART,
         }
     }
+}
+
+/// The group that a `OFPMP_GROUP_STATS` request names; `None` is all.
+fn asked(body: &[u8]) -> Option<GroupId> {
+    let id = GroupId(u32::from_be_bytes(*body.first_chunk()?));
+    (id != GroupId::ALL).then_some(id)
+}
+
+/// `ofp_group_stats` and a zero `ofp_bucket_counter` for each bucket; nothing is counted.
+fn group_stats(group: &Group) -> Vec<u8> {
+    const HEAD: usize = 40;
+    const COUNTER: usize = 16;
+    let length = HEAD + COUNTER * group.buckets.len();
+    let mut bytes = vec![0; length];
+    if let Some(head) = bytes.first_chunk_mut::<8>() {
+        // As in OVS, the length wraps when there are too many buckets.
+        let [high, low] = (length as u16).to_be_bytes();
+        let [a, b, c, d] = group.id.0.to_be_bytes();
+        *head = [high, low, 0, 0, a, b, c, d];
+    }
+    bytes
 }
 
 fn stats(entry: &Entry, now: Duration) -> FlowStats {

@@ -8,19 +8,26 @@ use openflow_codec::{Action, Context, Field, Flow, Instruction, MatchField};
 use super::{Switch, error};
 use crate::packet::option_index;
 
+/// Bytes of option data that OVS can map.
+pub(super) const TLV_SPACE: u32 = 256;
+/// Options that OVS can map.
+pub(super) const TLV_FIELDS: u16 = 64;
+
 impl Switch {
     /// Carries out a change of the whole table, or none of it.
     pub(super) fn change_tlv_table(&mut self, request: &TlvTableMod) -> Result<(), ErrorCode> {
+        for mapping in &request.mappings {
+            if mapping.length > 124 || mapping.length % 4 != 0 {
+                return Err(error("NXTTMFC_BAD_OPT_LEN"));
+            }
+            if mapping.index >= TLV_FIELDS {
+                return Err(error("NXTTMFC_BAD_FIELD_IDX"));
+            }
+        }
         let mut table = self.tlv_table.clone();
         match request.command {
             TlvTableCommand::Add => {
                 for mapping in &request.mappings {
-                    if mapping.index >= 64 {
-                        return Err(error("NXTTMFC_BAD_FIELD_IDX"));
-                    }
-                    if mapping.length == 0 || mapping.length > 124 || mapping.length % 4 != 0 {
-                        return Err(error("NXTTMFC_BAD_OPT_LEN"));
-                    }
                     if table.contains_key(&mapping.index) {
                         return Err(error("NXTTMFC_ALREADY_MAPPED"));
                     }
@@ -29,6 +36,10 @@ impl Switch {
                         return Err(error("NXTTMFC_DUP_ENTRY"));
                     }
                     table.insert(mapping.index, *mapping);
+                    let space: u32 = table.values().map(|m| u32::from(m.length)).sum();
+                    if space > TLV_SPACE {
+                        return Err(error("NXTTMFC_TABLE_FULL"));
+                    }
                 }
             }
             TlvTableCommand::Delete => {
