@@ -187,8 +187,8 @@ pub(crate) fn check_buckets(group: &Group) -> Result<(), GroupError> {
     }
     let mut ids: Vec<_> = group.buckets.iter().map(|bucket| bucket.id).collect();
     ids.sort_unstable();
-    let twice = ids.array_windows().find(|[a, b]| a == b);
-    twice.map_or(Ok(()), |[id, _]| Err(GroupError::BadBucket(*id)))
+    let twice = ids.iter().zip(ids.iter().skip(1)).find(|(a, b)| a == b);
+    twice.map_or(Ok(()), |(id, _)| Err(GroupError::BadBucket(*id)))
 }
 
 /// Checks that the buckets are right for the type.

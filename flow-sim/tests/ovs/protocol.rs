@@ -276,11 +276,9 @@ fn flow_mod(random: &mut Random) -> Message {
     })
 }
 
-/// What OVS 3.1 does right in a bundle.
-///
-/// It may overlook flows that the same bundle has added, unless it finds them by
-/// their whole cookie or identity: it publishes new subtables only with the commit. And it
-/// aborts when a bundle deletes a group and then adds a flow that uses it.
+/// The message as it may stand in a bundle of OVS 3.1, which overlooks flows that the same bundle
+/// has added unless it finds them by their whole cookie or identity (it publishes new subtables
+/// only with the commit), and aborts when a bundle deletes a group and then adds a flow that uses it.
 fn bundled(message: Message) -> Message {
     match message {
         Message::FlowMod(mut flow_mod) => {
