@@ -6,21 +6,21 @@ use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::matrix::{self, Question, Target};
 use super::objects;
 use super::report::Edited;
 use super::{World, millis};
 use crate::stream::Stream;
-use crate::{Probe, Protocol, wait};
+use crate::{Probe, Protocol};
 
 /// Longest time a changed policy may take until packets show it.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Silence that proves that an established connection is cut.
 const SILENCE: Duration = Duration::from_millis(400);
 /// A probe of this length is sent again and again until the verdict is as wished.
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(50);
 
 /// A new text for one of the manifests.
 pub(super) struct Edit {
@@ -69,32 +69,7 @@ pub(super) fn apply(world: &World, edit: &Edit) -> Result<Edited> {
         .map(|(_, question)| question)
         .collect();
 
-    let mut slowest = Duration::ZERO;
-    for question in &changed {
-        wait::until_true(
-            format_args!(
-                "{} -> {} {}/{} to be {}",
-                question.from, question.to, question.protocol, question.port, question.expected
-            ),
-            LIMIT,
-            || {
-                let asked = start.elapsed();
-                let from = world.pods.get(&question.from).context("the Pod is gone")?;
-                let mut probe = Probe::new(
-                    from.netns(),
-                    question.protocol,
-                    question.address,
-                    question.port,
-                );
-                probe.deadline = SHORT;
-                let right = question.expected.admits(&world.prober.probe(probe));
-                if right {
-                    slowest = slowest.max(asked);
-                }
-                Ok(right)
-            },
-        )?;
-    }
+    let slowest = await_verdicts(world, &changed, start)?;
     let mut cut = 0;
     for (question, stream) in &streams {
         let now = after
@@ -118,6 +93,42 @@ pub(super) fn apply(world: &World, edit: &Edit) -> Result<Edited> {
         connections_cut: cut,
         connections_kept: streams.len() - cut,
     })
+}
+
+/// Probes until every verdict is right; answers how long after `start` the round was sent that saw
+/// the last of them right.
+fn await_verdicts(world: &World, changed: &[&Question], start: Instant) -> Result<Duration> {
+    let mut waiting = changed.to_vec();
+    let mut last = Duration::ZERO;
+    while let Some(one) = waiting.first() {
+        if start.elapsed() > LIMIT {
+            let Question {
+                from,
+                to,
+                protocol,
+                port,
+                expected,
+                ..
+            } = one;
+            bail!("{from} -> {to} {protocol}/{port} is not {expected} {LIMIT:?} after the edit");
+        }
+        last = start.elapsed();
+        let probes = waiting.iter().map(|question| {
+            let from = world.pods.get(&question.from).context("the Pod is gone")?;
+            let mut probe = Probe::new(
+                from.netns(),
+                question.protocol,
+                question.address,
+                question.port,
+            );
+            probe.deadline = SHORT;
+            Ok(probe)
+        });
+        let seen = world.prober.probe_all(probes.collect::<Result<Vec<_>>>()?);
+        let mut seen = seen.iter();
+        waiting.retain(|question| !seen.next().is_some_and(|s| question.expected.admits(s)));
+    }
+    Ok(last)
 }
 
 type Key = (crate::PodId, Target, Protocol, u16);

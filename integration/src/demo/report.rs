@@ -114,7 +114,7 @@ pub(super) struct Edited {
 impl Edited {
     pub(super) fn words(&self) -> String {
         format!(
-            "{} verdicts changed, the last one seen right {} ms after the edit; \
+            "{} verdicts changed, all of them seen by packets sent {} ms after the edit; \
              {} established connections cut, {} undisturbed",
             self.verdicts_changed, self.milliseconds, self.connections_cut, self.connections_kept
         )
