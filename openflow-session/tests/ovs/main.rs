@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A session against a real ovs-vswitchd with the dummy datapath. Without Open vSwitch installed
-//! these tests say so and check nothing.
+//! A session against a real ovs-vswitchd with the dummy datapath.
 
 mod driver;
 #[path = "../fixture/pipeline.rs"]
@@ -21,19 +20,6 @@ use openflow_session::{
 use driver::Driver;
 use vswitchd::Vswitchd;
 
-/// Starts a switch, or ends the test.
-macro_rules! switch {
-    () => {
-        match Vswitchd::start() {
-            Some(switch) => switch,
-            None => {
-                eprintln!("skipped: ovs-vswitchd is not installed");
-                return;
-            }
-        }
-    };
-}
-
 fn wanted_cookies(layers: &[&LayerState]) -> BTreeSet<Cookie> {
     let flows = layers.iter().flat_map(|layer| layer.flows().iter());
     flows.map(|(cookie, _)| cookie).collect()
@@ -47,7 +33,7 @@ fn our_cookies(switch: &Vswitchd) -> BTreeSet<Cookie> {
 
 #[test]
 fn handshake_finds_the_switch_and_its_ports_and_names_tables() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     switch.vsctl(&[
         "add-port",
         "br0",
@@ -99,7 +85,7 @@ fn handshake_finds_the_switch_and_its_ports_and_names_tables() {
 
 #[test]
 fn a_taken_tunnel_field_is_refused_with_a_reason() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     switch.ofctl(&[
         "add-tlv-map",
         "br0",
@@ -115,7 +101,7 @@ fn a_taken_tunnel_field_is_refused_with_a_reason() {
 
 #[test]
 fn a_switch_without_our_version_is_refused_with_a_reason() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     switch.vsctl(&["set", "bridge", "br0", "protocols=OpenFlow13,OpenFlow14"]);
     let mut driver = Driver::connect(&switch, pipeline::config());
     let reason = driver.wait_closed();
@@ -124,7 +110,7 @@ fn a_switch_without_our_version_is_refused_with_a_reason() {
 
 #[test]
 fn twenty_thousand_flows_are_synced_and_a_reconnect_sends_none() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     switch.ofctl(&[
         "add-flow",
         "br0",
@@ -163,7 +149,7 @@ fn twenty_thousand_flows_are_synced_and_a_reconnect_sends_none() {
 
 #[test]
 fn an_audit_repairs_exactly_what_was_changed_behind_our_back() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let cluster = pipeline::layer((0..500).map(pipeline::policy), [pipeline::group(7, 3)]);
     let node = pipeline::layer((1..10).map(pipeline::entry), []);
     let mut driver = Driver::connect(&switch, pipeline::config());
@@ -228,7 +214,7 @@ fn an_audit_repairs_exactly_what_was_changed_behind_our_back() {
 
 #[test]
 fn a_restarted_vswitchd_is_replayed() {
-    let mut switch = switch!();
+    let mut switch = Vswitchd::start();
     let cluster = pipeline::layer((0..2_000).map(pipeline::policy), [pipeline::group(7, 3)]);
     let node = pipeline::layer((1..10).map(pipeline::entry), []);
     let mut driver = Driver::connect(&switch, pipeline::config());
@@ -248,7 +234,7 @@ fn a_restarted_vswitchd_is_replayed() {
 
 #[test]
 fn groups_and_the_flows_that_use_them_come_and_go_in_one_change() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let mut driver = Driver::connect(&switch, pipeline::config());
     let full = pipeline::layer(
         (0..50).map(|n| pipeline::to_group(n, 100 + n % 5)),
@@ -266,7 +252,7 @@ fn groups_and_the_flows_that_use_them_come_and_go_in_one_change() {
 
 #[test]
 fn a_refused_flow_is_named_and_left_out_and_the_rest_goes_on() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let mut driver = Driver::connect(&switch, pipeline::config());
     let good = pipeline::layer((0..300).map(pipeline::policy), []);
     let mut wanted = good.clone();
@@ -315,7 +301,7 @@ fn a_refused_flow_is_named_and_left_out_and_the_rest_goes_on() {
 
 #[test]
 fn an_existing_mapping_is_adopted() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let TlvMapping { class, .. } = pipeline::TLV;
     switch.ofctl(&[
         "add-tlv-map",
@@ -328,7 +314,7 @@ fn an_existing_mapping_is_adopted() {
 
 #[test]
 fn a_dump_of_every_action_we_use_reads_as_it_was_written() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let ct_out = Ct {
         commit: true,
         zone: CtZone::Immediate(0xc1),
@@ -427,7 +413,7 @@ fn a_dump_of_every_action_we_use_reads_as_it_was_written() {
 
 #[test]
 fn a_group_of_several_messages_is_complete_or_refused_by_name() {
-    let switch = switch!();
+    let switch = Vswitchd::start();
     let hash = SelectionMethod {
         method: "hash".to_owned(),
         param: 0,

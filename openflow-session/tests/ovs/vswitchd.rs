@@ -18,11 +18,12 @@ pub(crate) struct Vswitchd {
 }
 
 impl Vswitchd {
-    /// Starts the daemons; `None` when they are not installed.
-    pub(crate) fn start() -> Option<Self> {
-        if !Path::new(SCHEMA).exists() {
-            return None;
-        }
+    /// Starts the daemons.
+    pub(crate) fn start() -> Self {
+        assert!(
+            Path::new(SCHEMA).exists(),
+            "Open vSwitch is missing: apt-get install openvswitch-switch"
+        );
         let dir = tempfile::tempdir().expect("a directory");
         let db = dir.path().join("conf.db");
         let db = db.to_str().expect("a path");
@@ -51,7 +52,7 @@ impl Vswitchd {
             "fail_mode=secure",
             "protocols=OpenFlow15",
         ]);
-        Some(switch)
+        switch
     }
 
     /// Connects as a controller of the management socket does.
