@@ -105,7 +105,8 @@ const PACKET_IN2: [u8; 8] = [0, 0, 0x23, 0x20, 0, 0, 0, 30];
 fn full_length(buffer: &[u8]) -> Option<usize> {
     let [_, message_type, high, low] = *buffer.first_chunk::<4>()?;
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if message_type != EXPERIMENTER || buffer.get(8..16).is_none_or(|kind| kind != PACKET_IN2) {
+    let kind = buffer.get(8..buffer.len().min(16)).unwrap_or_default();
+    if message_type != EXPERIMENTER || !PACKET_IN2.starts_with(kind) {
         return Some(length);
     }
     let property = buffer.get(18..20)?.first_chunk::<2>()?;
@@ -114,4 +115,25 @@ fn full_length(buffer: &[u8]) -> Option<usize> {
         return Some(length.saturating_add(65_536));
     }
     Some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_length_is_corrected_however_the_stream_is_cut() {
+        let mut message = vec![6, EXPERIMENTER, 0, 4, 0, 0, 0, 1];
+        message.extend(PACKET_IN2);
+        message.extend([0, 0, 0xff, 0xf0]);
+        message.resize(65_536 + 4, 0);
+        for cut in 0..32 {
+            let mut framer = Framer::new();
+            framer.push(&message[..cut]);
+            assert_eq!(framer.next(), Ok(None), "cut at {cut}");
+            framer.push(&message[cut..]);
+            let frame = framer.next().unwrap().unwrap();
+            assert_eq!(frame.body.len(), message.len() - Header::LEN);
+        }
+    }
 }
