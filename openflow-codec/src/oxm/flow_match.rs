@@ -110,10 +110,7 @@ impl Match {
             Some(MatchField::Known { field: last, .. }) => (*last as u8) < field as u8,
             Some(MatchField::Raw { .. }) => false,
         };
-        let simple = after_last
-            && mask != Some(0)
-            && field.register_parts() == 1
-            && field != Field::PacketType;
+        let simple = after_last && mask != Some(0) && is_canonical(field);
         if simple {
             let new = || MatchField::Known { field, value, mask };
             self.fields.extend(iter::once_with(new));
@@ -249,6 +246,12 @@ fn order(left: &MatchField, right: &MatchField) -> Ordering {
     }
 }
 
+/// Whether [`canonical`] and [`says_nothing`] leave every exact or masked match on `field` alone.
+const fn is_canonical(field: Field) -> bool {
+    field.register_parts() == 1
+        && !matches!(field, Field::PacketType | Field::NxmInPort | Field::VlanTci)
+}
+
 /// The canonical fields that say the same: `xreg` and `xxreg` become registers, the two fields that
 /// only NXM has become the ones that OXM has.
 fn canonical(new: MatchField) -> impl Iterator<Item = MatchField> {
@@ -311,5 +314,22 @@ pub(crate) fn width_mask(field: Field) -> u128 {
     match field.info().bits {
         bits @ 0..128 => (1u128 << bits) - 1,
         _ => u128::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn building_a_match_in_order_makes_the_fields_that_inserting_makes() {
+        for field in Field::all() {
+            for value in [0u128, 1, 0x1005, u128::MAX] {
+                let value = value & width_mask(field);
+                let mask = None;
+                let inserted = Match::any().insert(MatchField::Known { field, value, mask });
+                assert_eq!(Match::any().with(field, value), inserted, "{field:?}");
+            }
+        }
     }
 }
