@@ -181,11 +181,16 @@ impl<'a> Reader<'a> {
         bytes
     }
 
-    /// A NUL-padded string of `count` bytes; bytes that are not UTF-8 are replaced.
+    /// A NUL-padded string of `count` bytes; bytes that are not UTF-8 are replaced. It is at most
+    /// `count` - 1 bytes long, so that it can be written again: the last byte should be NUL.
     pub(crate) fn string(&mut self, what: &'static str, count: usize) -> Result<String> {
         let bytes = self.take(what, count)?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        Ok(String::from_utf8_lossy(text).into_owned())
+        let text = String::from_utf8_lossy(text);
+        let room = count.saturating_sub(1).min(text.len());
+        // An empty text ends the search.
+        let fits = (0..=room).rev().find_map(|end| text.get(..end));
+        Ok(fits.unwrap_or_default().to_owned())
     }
 
     /// A length-prefixed element: consumes `length` bytes (which count `consumed` bytes already
@@ -205,5 +210,21 @@ impl<'a> Reader<'a> {
         let padding = length.wrapping_neg() & 7;
         self.skip("padding", padding.min(self.remaining()))?;
         Ok(sub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_never_too_long_to_be_written_again() {
+        let read = |bytes: &[u8]| Reader::new(bytes, 0).string("name", bytes.len()).unwrap();
+        assert_eq!(read(b"br-int\0\0"), "br-int");
+        assert_eq!(read(b"no-end-"), "no-end");
+        // Each byte that is not UTF-8 becomes three.
+        assert_eq!(read(&[b'a', 0xff, 0xff, 0xff]), "a");
+        assert_eq!(read(&[0xff; 8]), "\u{fffd}\u{fffd}");
+        assert_eq!(read(&[0xff]), "");
     }
 }
