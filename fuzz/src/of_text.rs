@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Text: what is read can be written, and reads as the same again.
+//! Text: what is read can be written, and that can be read and is written the same again.
+//!
+//! Two values may have one spelling, as in OVS: an output to the controller and a `controller` action
+//! that says nothing special are both `CONTROLLER:65535`.
 //!
 //! An input says in its first byte what the text is.
 
@@ -38,16 +41,15 @@ pub fn run(input: &[u8]) {
     });
 }
 
-fn check<T: FromStr<Err: Debug + PartialEq> + Display + Debug + PartialEq>(text: &str) {
+fn check<T: FromStr<Err: Debug> + Display>(text: &str) {
     let Ok(value) = text.parse::<T>() else {
         return;
     };
     let written = value.to_string();
-    assert_eq!(
-        written.parse().as_ref(),
-        Ok(&value),
-        "written as {written:?}"
-    );
+    match written.parse::<T>() {
+        Ok(again) => assert_eq!(again.to_string(), written),
+        Err(error) => panic!("written as {written:?}, which is not read: {error:?}"),
+    }
 }
 
 /// A text of every kind.
