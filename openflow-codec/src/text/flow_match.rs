@@ -47,9 +47,14 @@ impl Spell for Match {
         let mut printer = Printer {
             flow_match: self,
             names,
-            done: [0; 2],
+            left: [0; 2],
             first: true,
         };
+        for field in self.fields() {
+            if let MatchField::Known { field, .. } = field {
+                printer.flip(*field);
+            }
+        }
         printer.print(f)
     }
 }
@@ -58,8 +63,8 @@ impl Spell for Match {
 struct Printer<'a> {
     flow_match: &'a Match,
     names: &'a Names,
-    /// Fields that are written, a bit for each.
-    done: [u128; 2],
+    /// Fields that are not written yet, a bit for each.
+    left: [u128; 2],
     first: bool,
 }
 
@@ -127,9 +132,9 @@ impl Printer<'_> {
             .find(|(_, eth, ip)| *eth == eth_type && ip.is_some() && *ip == ip_proto);
         let word = both.or_else(|| PROTOCOLS.iter().find(|(_, eth, _)| *eth == eth_type));
         if let Some((word, _, _)) = word {
-            self.mark(Field::EthType);
+            self.flip(Field::EthType);
             if both.is_some() {
-                self.mark(Field::IpProto);
+                self.flip(Field::IpProto);
             }
             self.comma(f)?;
             f.write_str(word)?;
@@ -316,8 +321,8 @@ impl Printer<'_> {
     /// The value of `field` if it has not been written yet.
     fn peek(&self, field: Field) -> Option<Value> {
         let number = field as usize;
-        let done = self.done.get(number / 128).copied().unwrap_or(0);
-        if done >> (number % 128) & 1 != 0 {
+        let left = self.left.get(number / 128).copied().unwrap_or(0);
+        if left >> (number % 128) & 1 == 0 {
             return None;
         }
         self.flow_match.field(field)
@@ -325,14 +330,14 @@ impl Printer<'_> {
 
     fn take(&mut self, field: Field) -> Option<Value> {
         let value = self.peek(field)?;
-        self.mark(field);
+        self.flip(field);
         Some(value)
     }
 
-    fn mark(&mut self, field: Field) {
+    fn flip(&mut self, field: Field) {
         let number = field as usize;
-        if let Some(done) = self.done.get_mut(number / 128) {
-            *done |= 1 << (number % 128);
+        if let Some(left) = self.left.get_mut(number / 128) {
+            *left ^= 1 << (number % 128);
         }
     }
 }
