@@ -79,6 +79,11 @@ impl GroupId {
     pub const ANY: Self = Self(0xffff_ffff);
 }
 
+impl MeterId {
+    /// `OFPM_ALL`: every meter, in requests that delete or read.
+    pub const ALL: Self = Self(0xffff_ffff);
+}
+
 impl Cookie {
     /// Mask that compares every bit.
     pub const MASK_EXACT: Self = Self(u64::MAX);

@@ -4,16 +4,20 @@
 pub mod async_config;
 pub mod bundle;
 pub mod config;
+pub mod ct_flush;
 pub mod error;
 pub mod features;
 pub mod flow_mod;
 pub mod flow_removed;
 pub mod group_mod;
 pub mod hello;
+pub mod meter;
 pub mod multipart;
+pub mod packet_in;
 pub mod packet_out;
 pub mod port;
 pub mod role;
+pub mod table_mod;
 pub mod tlv_table;
 
 use bytes::Bytes;
@@ -21,16 +25,20 @@ use bytes::Bytes;
 use self::async_config::AsyncConfig;
 use self::bundle::{BundleAdd, BundleControl};
 use self::config::SwitchConfig;
+use self::ct_flush::CtFlush;
 use self::error::ErrorMessage;
 use self::features::Features;
 use self::flow_mod::FlowMod;
 use self::flow_removed::FlowRemoved;
 use self::group_mod::GroupMod;
 use self::hello::Hello;
+use self::meter::MeterMod;
 use self::multipart::{MultipartReply, MultipartRequest};
+use self::packet_in::{PacketIn, PacketIn2, PacketInFormat};
 use self::packet_out::PacketOut;
-use self::port::PortStatus;
+use self::port::{PortMod, PortStatus};
 use self::role::{RoleMessage, RoleStatus};
+use self::table_mod::TableMod;
 use self::tlv_table::{TlvTableMod, TlvTableReply};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -56,11 +64,14 @@ pub mod message_type {
     pub const GET_CONFIG_REQUEST: u8 = 7;
     pub const GET_CONFIG_REPLY: u8 = 8;
     pub const SET_CONFIG: u8 = 9;
+    pub const PACKET_IN: u8 = 10;
     pub const FLOW_REMOVED: u8 = 11;
     pub const PORT_STATUS: u8 = 12;
     pub const PACKET_OUT: u8 = 13;
     pub const FLOW_MOD: u8 = 14;
     pub const GROUP_MOD: u8 = 15;
+    pub const PORT_MOD: u8 = 16;
+    pub const TABLE_MOD: u8 = 17;
     pub const MULTIPART_REQUEST: u8 = 18;
     pub const MULTIPART_REPLY: u8 = 19;
     pub const BARRIER_REQUEST: u8 = 20;
@@ -70,6 +81,7 @@ pub mod message_type {
     pub const GET_ASYNC_REQUEST: u8 = 26;
     pub const GET_ASYNC_REPLY: u8 = 27;
     pub const SET_ASYNC: u8 = 28;
+    pub const METER_MOD: u8 = 29;
     pub const ROLE_STATUS: u8 = 30;
     pub const BUNDLE_CONTROL: u8 = 33;
     pub const BUNDLE_ADD_MESSAGE: u8 = 34;
@@ -81,9 +93,15 @@ use message_type as of;
 pub(crate) const NICIRA: u32 = 0x0000_2320;
 
 mod nicira {
+    pub(super) const SET_PACKET_IN_FORMAT: u32 = 16;
+    pub(super) const SET_CONTROLLER_ID: u32 = 20;
     pub(super) const TLV_TABLE_MOD: u32 = 24;
     pub(super) const TLV_TABLE_REQUEST: u32 = 25;
     pub(super) const TLV_TABLE_REPLY: u32 = 26;
+    pub(super) const RESUME: u32 = 28;
+    pub(super) const CT_FLUSH_ZONE: u32 = 29;
+    pub(super) const PACKET_IN2: u32 = 30;
+    pub(super) const CT_FLUSH: u32 = 32;
 }
 
 /// One message without its transaction id.
@@ -102,11 +120,15 @@ pub enum Message {
     GetConfigRequest,
     GetConfigReply(SwitchConfig),
     SetConfig(SwitchConfig),
+    PacketIn(PacketIn),
     PacketOut(PacketOut),
     FlowRemoved(FlowRemoved),
     PortStatus(PortStatus),
     FlowMod(FlowMod),
     GroupMod(GroupMod),
+    PortMod(PortMod),
+    TableMod(TableMod),
+    MeterMod(MeterMod),
     MultipartRequest(MultipartRequest),
     MultipartReply(MultipartReply),
     BarrierRequest,
@@ -125,6 +147,18 @@ pub enum Message {
     TlvTableRequest,
     /// `NXT_TLV_TABLE_REPLY`.
     TlvTableReply(TlvTableReply),
+    /// `NXT_SET_PACKET_IN_FORMAT`.
+    SetPacketInFormat(PacketInFormat),
+    /// `NXT_SET_CONTROLLER_ID`: the number by which `controller(id=...)` finds this connection.
+    SetControllerId(u16),
+    /// `NXT_PACKET_IN2`.
+    PacketIn2(PacketIn2),
+    /// `NXT_RESUME`.
+    Resume(PacketIn2),
+    /// `NXT_CT_FLUSH_ZONE`: forgets every connection of a zone.
+    CtFlushZone(u16),
+    /// `NXT_CT_FLUSH`.
+    CtFlush(CtFlush),
     /// A message that is not understood: kept byte for byte.
     Unknown {
         /// `OFPT_*`.
@@ -147,11 +181,15 @@ impl Message {
             Self::GetConfigRequest => of::GET_CONFIG_REQUEST,
             Self::GetConfigReply(_) => of::GET_CONFIG_REPLY,
             Self::SetConfig(_) => of::SET_CONFIG,
+            Self::PacketIn(_) => of::PACKET_IN,
             Self::PacketOut(_) => of::PACKET_OUT,
             Self::FlowRemoved(_) => of::FLOW_REMOVED,
             Self::PortStatus(_) => of::PORT_STATUS,
             Self::FlowMod(_) => of::FLOW_MOD,
             Self::GroupMod(_) => of::GROUP_MOD,
+            Self::PortMod(_) => of::PORT_MOD,
+            Self::TableMod(_) => of::TABLE_MOD,
+            Self::MeterMod(_) => of::METER_MOD,
             Self::MultipartRequest(_) => of::MULTIPART_REQUEST,
             Self::MultipartReply(_) => of::MULTIPART_REPLY,
             Self::BarrierRequest => of::BARRIER_REQUEST,
@@ -164,9 +202,15 @@ impl Message {
             Self::SetAsync(_) => of::SET_ASYNC,
             Self::BundleControl(_) => of::BUNDLE_CONTROL,
             Self::BundleAdd(_) => of::BUNDLE_ADD_MESSAGE,
-            Self::TlvTableMod(_) | Self::TlvTableRequest | Self::TlvTableReply(_) => {
-                of::EXPERIMENTER
-            }
+            Self::TlvTableMod(_)
+            | Self::TlvTableRequest
+            | Self::TlvTableReply(_)
+            | Self::SetPacketInFormat(_)
+            | Self::SetControllerId(_)
+            | Self::PacketIn2(_)
+            | Self::Resume(_)
+            | Self::CtFlushZone(_)
+            | Self::CtFlush(_) => of::EXPERIMENTER,
             Self::Unknown { message_type, .. } => *message_type,
         }
     }
@@ -198,11 +242,15 @@ impl Message {
             | Self::GetAsyncRequest => {}
             Self::FeaturesReply(features) => features.put(out),
             Self::GetConfigReply(config) | Self::SetConfig(config) => config.put(out),
+            Self::PacketIn(packet) => packet.put(out),
             Self::PacketOut(packet) => packet.put(out),
             Self::FlowRemoved(removed) => removed.put(out),
             Self::PortStatus(status) => status.put(out),
             Self::FlowMod(flow_mod) => flow_mod.put(out),
             Self::GroupMod(group_mod) => group_mod.put(out),
+            Self::PortMod(port_mod) => port_mod.put(out),
+            Self::TableMod(table_mod) => table_mod.put(out),
+            Self::MeterMod(meter_mod) => meter_mod.put(out),
             Self::MultipartRequest(request) => request.put(out),
             Self::MultipartReply(reply) => reply.put(out),
             Self::RoleRequest(role) | Self::RoleReply(role) => role.put(out),
@@ -218,6 +266,32 @@ impl Message {
             Self::TlvTableReply(table) => {
                 put_nicira(out, nicira::TLV_TABLE_REPLY);
                 table.put(out);
+            }
+            Self::SetPacketInFormat(format) => {
+                put_nicira(out, nicira::SET_PACKET_IN_FORMAT);
+                format.put(out);
+            }
+            Self::SetControllerId(id) => {
+                put_nicira(out, nicira::SET_CONTROLLER_ID);
+                out.zeros(6);
+                out.u16(*id);
+            }
+            Self::PacketIn2(packet) => {
+                put_nicira(out, nicira::PACKET_IN2);
+                packet.put(out);
+            }
+            Self::Resume(packet) => {
+                put_nicira(out, nicira::RESUME);
+                packet.put(out);
+            }
+            Self::CtFlushZone(zone) => {
+                put_nicira(out, nicira::CT_FLUSH_ZONE);
+                out.zeros(6);
+                out.u16(*zone);
+            }
+            Self::CtFlush(flush) => {
+                put_nicira(out, nicira::CT_FLUSH);
+                flush.put(out);
             }
             Self::Unknown { body, .. } => out.bytes(body),
         }
@@ -251,11 +325,15 @@ impl Message {
             of::GET_CONFIG_REQUEST => Self::GetConfigRequest,
             of::GET_CONFIG_REPLY => Self::GetConfigReply(SwitchConfig::read(body)?),
             of::SET_CONFIG => Self::SetConfig(SwitchConfig::read(body)?),
+            of::PACKET_IN => Self::PacketIn(PacketIn::read(body, context)?),
             of::PACKET_OUT => Self::PacketOut(PacketOut::read(body, context)?),
             of::FLOW_REMOVED => Self::FlowRemoved(FlowRemoved::read(body, context)?),
             of::PORT_STATUS => Self::PortStatus(PortStatus::read(body)?),
             of::FLOW_MOD => Self::FlowMod(FlowMod::read(body, context)?),
             of::GROUP_MOD => Self::GroupMod(GroupMod::read(body, context)?),
+            of::PORT_MOD => Self::PortMod(PortMod::read(body)?),
+            of::TABLE_MOD => Self::TableMod(TableMod::read(body)?),
+            of::METER_MOD => Self::MeterMod(MeterMod::read(body)?),
             of::MULTIPART_REQUEST => Self::MultipartRequest(MultipartRequest::read(body, context)?),
             of::MULTIPART_REPLY => Self::MultipartReply(MultipartReply::read(body, context)?),
             of::BARRIER_REQUEST => Self::BarrierRequest,
@@ -268,7 +346,7 @@ impl Message {
             of::SET_ASYNC => Self::SetAsync(AsyncConfig::read(body)?),
             of::BUNDLE_CONTROL => Self::BundleControl(BundleControl::read(body)?),
             of::BUNDLE_ADD_MESSAGE => Self::BundleAdd(BundleAdd::read(body)?),
-            of::EXPERIMENTER => read_experimenter(frame, body)?,
+            of::EXPERIMENTER => read_experimenter(frame, body, context)?,
             message_type => Self::Unknown {
                 message_type,
                 body: frame.body.clone(),
@@ -277,13 +355,31 @@ impl Message {
     }
 }
 
-fn read_experimenter(frame: &Frame, body: &mut Reader<'_>) -> Result<Message, DecodeError> {
+fn read_experimenter(
+    frame: &Frame,
+    body: &mut Reader<'_>,
+    context: &Context,
+) -> Result<Message, DecodeError> {
     let vendor = body.u32("experimenter")?;
     let subtype = body.u32("experimenter type")?;
     Ok(match (vendor, subtype) {
         (NICIRA, nicira::TLV_TABLE_MOD) => Message::TlvTableMod(TlvTableMod::read(body)?),
         (NICIRA, nicira::TLV_TABLE_REQUEST) => Message::TlvTableRequest,
         (NICIRA, nicira::TLV_TABLE_REPLY) => Message::TlvTableReply(TlvTableReply::read(body)?),
+        (NICIRA, nicira::SET_PACKET_IN_FORMAT) => {
+            Message::SetPacketInFormat(PacketInFormat::read(body)?)
+        }
+        (NICIRA, nicira::SET_CONTROLLER_ID) => {
+            body.skip("padding", 6)?;
+            Message::SetControllerId(body.u16("controller id")?)
+        }
+        (NICIRA, nicira::PACKET_IN2) => Message::PacketIn2(PacketIn2::read(body, context)?),
+        (NICIRA, nicira::RESUME) => Message::Resume(PacketIn2::read(body, context)?),
+        (NICIRA, nicira::CT_FLUSH_ZONE) => {
+            body.skip("padding", 6)?;
+            Message::CtFlushZone(body.u16("ct zone")?)
+        }
+        (NICIRA, nicira::CT_FLUSH) => Message::CtFlush(CtFlush::read(body)?),
         _ => Message::Unknown {
             message_type: of::EXPERIMENTER,
             body: frame.body.clone(),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A cursor over received bytes whose every step can fail and says where.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -126,6 +128,18 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn mac(&mut self, what: &'static str) -> Result<[u8; 6]> {
         self.array(what)
+    }
+
+    /// Seconds and nanoseconds, 32 bits each; all ones is not told.
+    pub(crate) fn duration(&mut self, what: &'static str) -> Result<Option<Duration>> {
+        let (seconds, nanoseconds) = (self.u32(what)?, self.u32(what)?);
+        if seconds == u32::MAX {
+            return Ok(None);
+        }
+        let seconds = Duration::from_secs(seconds.into());
+        Ok(Some(
+            seconds.saturating_add(Duration::from_nanos(nanoseconds.into())),
+        ))
     }
 
     /// A big-endian number of `count` bytes, at most 16.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Appends big-endian values to a buffer and fills in lengths afterwards.
 
+use std::time::Duration;
+
 use crate::context::Context;
 use crate::error::EncodeError;
 
@@ -92,6 +94,17 @@ impl<'a> Writer<'a> {
     #[inline]
     pub(crate) fn zeros(&mut self, count: usize) {
         self.out.resize(self.out.len().saturating_add(count), 0);
+    }
+
+    /// Seconds and nanoseconds, 32 bits each; all ones is not told.
+    pub(crate) fn duration(&mut self, duration: Option<Duration>) {
+        let duration = duration.unwrap_or(Duration::MAX);
+        let seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        self.u32(seconds);
+        self.u32(match seconds {
+            u32::MAX => u32::MAX,
+            _ => duration.subsec_nanos(),
+        });
     }
 
     /// The low `count` bytes of `value`, big-endian; more than 16 are zeros in front.

@@ -5,6 +5,8 @@
 mod actions;
 #[path = "codec/generate.rs"]
 mod generate;
+#[path = "codec/messages.rs"]
+mod messages;
 #[path = "codec/oracle.rs"]
 mod oracle;
 #[path = "codec/ovs.rs"]

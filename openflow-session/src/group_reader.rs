@@ -8,8 +8,9 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use openflow_codec::message::multipart::RequestBody;
+use openflow_codec::message::multipart::stats::GroupStats;
 use openflow_codec::{Group, GroupId};
 
 use crate::config::Config;
@@ -17,11 +18,6 @@ use crate::encoded::EncodedGroup;
 use crate::event::CloseReason;
 use crate::plan::{Findings, Layers};
 
-/// `OFPMP_GROUP_STATS`.
-const GROUP_STATS: u16 = 6;
-/// Bytes of `ofp_group_stats` before its buckets, and of one bucket's counters.
-const STATS_LEN: usize = 40;
-const BUCKET_STATS_LEN: usize = 16;
 /// A group of so many buckets fits in a reply unless each takes more than 500 bytes.
 const SMALL: usize = 128;
 /// A wanted group fits in a reply, which has more around it, if its own messages are not longer.
@@ -42,30 +38,19 @@ pub(crate) struct GroupReader {
 impl GroupReader {
     /// The first question: how many buckets has each group?
     pub(crate) fn count_request() -> RequestBody {
-        let mut body = Vec::with_capacity(8);
-        body.extend_from_slice(&GroupId::ALL.0.to_be_bytes());
-        body.extend_from_slice(&[0; 4]);
-        RequestBody::Unknown {
-            kind: GROUP_STATS,
-            body: body.into(),
-        }
-    }
-
-    /// Whether an answer of a kind that the codec does not know is the one to the first question.
-    pub(crate) fn is_count(kind: u16) -> bool {
-        kind == GROUP_STATS
+        RequestBody::GroupStats(GroupId::ALL)
     }
 
     /// Takes part of the answer to the first question.
     pub(crate) fn take_counts(
         &mut self,
-        mut body: Bytes,
+        groups: &[GroupStats],
         config: &Config,
     ) -> Result<(), CloseReason> {
-        while !body.is_empty() {
-            let (id, buckets) = take_count(&mut body).ok_or_else(malformed)?;
-            self.counts.push((id, buckets));
-        }
+        let counts = groups
+            .iter()
+            .map(|stats| (stats.group, stats.buckets.len()));
+        self.counts.extend(counts);
         check_limit(self.counts.len(), config)
     }
 
@@ -153,24 +138,6 @@ impl GroupReader {
 fn fits(group: &EncodedGroup, buckets: usize) -> bool {
     let length: usize = group.messages().iter().map(Bytes::len).sum();
     length <= FITS && buckets <= group.group().buckets.len().max(SMALL)
-}
-
-/// One `ofp_group_stats`: length, padding, group, counters, and counters of each bucket.
-fn take_count(body: &mut Bytes) -> Option<(GroupId, usize)> {
-    let mut head = body.get(..8)?;
-    let length = usize::from(head.get_u16());
-    head.advance(2);
-    let id = GroupId(head.get_u32());
-    if length > body.len() {
-        return None;
-    }
-    let buckets = length.checked_sub(STATS_LEN)? / BUCKET_STATS_LEN;
-    body.advance(length);
-    Some((id, buckets))
-}
-
-fn malformed() -> CloseReason {
-    CloseReason::Malformed("counters of a group have an impossible length".to_owned())
 }
 
 fn check_limit(groups: usize, config: &Config) -> Result<(), CloseReason> {

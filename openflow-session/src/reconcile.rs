@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use openflow_codec::message::multipart::RequestBody;
 use openflow_codec::message::multipart::flow::FlowFilter;
+use openflow_codec::message::multipart::stats::GroupStats;
 use openflow_codec::{Cookie, Flow, Group};
 
 use crate::config::{Config, Marker};
@@ -163,11 +163,11 @@ impl Dump {
     /// Takes part of the answer to the count of buckets.
     pub(crate) fn take_counts(
         &mut self,
-        body: Bytes,
+        groups: &[GroupStats],
         more: bool,
         config: &Config,
     ) -> Result<(), CloseReason> {
-        self.groups.take_counts(body, config)?;
+        self.groups.take_counts(groups, config)?;
         if !more {
             self.groups
                 .choose(&self.expected, &mut self.findings, config);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use openflow_codec::message::error::ErrorCode;
 use openflow_codec::message::flow_mod::FlowFlags;
 use openflow_codec::message::multipart::flow::{FlowCounters, FlowStats};
+use openflow_codec::message::multipart::stats::GroupStats;
 use openflow_codec::message::multipart::table_features::TableFeatures;
 use openflow_codec::message::multipart::{
     MultipartReply, MultipartRequest, ReplyBody, RequestBody,
@@ -15,8 +16,6 @@ use openflow_codec::{Group, GroupId, Message, PortNo, TableId, Xid};
 use super::{ConnectionId, Request, Switch, error};
 use crate::tables::Entry;
 
-/// `OFPMP_GROUP_STATS`.
-const GROUP_STATS: u16 = 6;
 /// Longest message of a multipart reply; OVS begins a new one before 64 KiB.
 const MAX_PART: usize = 65_000;
 
@@ -73,20 +72,13 @@ impl Switch {
                 let ports = ports.cloned().collect();
                 self.reply_in_parts(id, request, ports, ReplyBody::PortDesc, now);
             }
-            RequestBody::Unknown {
-                kind: GROUP_STATS,
-                body,
-            } => {
+            RequestBody::GroupStats(wanted) => {
                 let groups = self.sim.groups().iter();
-                let groups = groups.filter(|group| asked(&body).is_none_or(|id| id == group.id));
+                let groups = groups.filter(|g| wanted == GroupId::ALL || wanted == g.id);
                 let groups = groups.map(group_stats).collect();
-                let body = |groups: Vec<Vec<u8>>| ReplyBody::Unknown {
-                    kind: GROUP_STATS,
-                    body: groups.concat().into(),
-                };
-                self.reply_in_parts(id, request, groups, body, now);
+                self.reply_in_parts(id, request, groups, ReplyBody::GroupStats, now);
             }
-            RequestBody::Unknown { .. } => return Err(error("OFPBRC_BAD_STAT")),
+            _ => return Err(error("OFPBRC_BAD_STAT")),
         }
         Ok(())
     }
@@ -140,25 +132,16 @@ impl Switch {
     }
 }
 
-/// The group that a `OFPMP_GROUP_STATS` request names; `None` is all.
-fn asked(body: &[u8]) -> Option<GroupId> {
-    let id = GroupId(u32::from_be_bytes(*body.first_chunk()?));
-    (id != GroupId::ALL).then_some(id)
-}
-
-/// `ofp_group_stats` and a zero `ofp_bucket_counter` for each bucket; nothing is counted.
-fn group_stats(group: &Group) -> Vec<u8> {
-    const HEAD: usize = 40;
-    const COUNTER: usize = 16;
-    let length = HEAD + COUNTER * group.buckets.len();
-    let mut bytes = vec![0; length];
-    if let Some(head) = bytes.first_chunk_mut::<8>() {
-        // As in OVS, the length wraps when there are too many buckets.
-        let [high, low] = (length as u16).to_be_bytes();
-        let [a, b, c, d] = group.id.0.to_be_bytes();
-        *head = [high, low, 0, 0, a, b, c, d];
+/// Nothing is counted.
+fn group_stats(group: &Group) -> GroupStats {
+    GroupStats {
+        group: group.id,
+        ref_count: 0,
+        packets: 0,
+        bytes: 0,
+        duration: Some(Duration::ZERO),
+        buckets: vec![(0, 0); group.buckets.len()],
     }
-    bytes
 }
 
 fn stats(entry: &Entry, now: Duration) -> FlowStats {

@@ -3,18 +3,25 @@
 
 pub mod desc;
 pub mod flow;
+pub mod flow_monitor;
+pub mod stats;
 pub mod table_features;
 
 use bytes::Bytes;
 
 use self::desc::SwitchDesc;
 use self::flow::{FlowCounters, FlowFilter, FlowStats};
+use self::flow_monitor::{FlowMonitor, FlowUpdate};
+use self::stats::{
+    GroupFeatures, GroupStats, PortStats, QueueDesc, QueueId, QueueStats, TableDesc, TableStats,
+};
 use self::table_features::TableFeatures;
+use super::meter::{Meter, MeterFeatures, MeterStats};
 use super::port::Port;
 use crate::context::Context;
 use crate::error::DecodeError;
 use crate::group::{Group, put_group_desc, read_group_desc};
-use crate::ids::{GroupId, PortNo};
+use crate::ids::{GroupId, MeterId, PortNo};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -23,9 +30,20 @@ mod ofpmp {
     pub(super) const DESC: u16 = 0;
     pub(super) const FLOW: u16 = 1;
     pub(super) const AGGREGATE: u16 = 2;
+    pub(super) const TABLE: u16 = 3;
+    pub(super) const PORT: u16 = 4;
+    pub(super) const QUEUE: u16 = 5;
+    pub(super) const GROUP: u16 = 6;
     pub(super) const GROUP_DESC: u16 = 7;
+    pub(super) const GROUP_FEATURES: u16 = 8;
+    pub(super) const METER: u16 = 9;
+    pub(super) const METER_DESC: u16 = 10;
+    pub(super) const METER_FEATURES: u16 = 11;
     pub(super) const TABLE_FEATURES: u16 = 12;
     pub(super) const PORT_DESC: u16 = 13;
+    pub(super) const TABLE_DESC: u16 = 14;
+    pub(super) const QUEUE_DESC: u16 = 15;
+    pub(super) const FLOW_MONITOR: u16 = 16;
 }
 /// `OFPMPF_*_MORE`.
 const MORE: u16 = 1;
@@ -54,6 +72,28 @@ pub enum RequestBody {
     TableFeatures(Vec<TableFeatures>),
     /// `OFPMP_PORT_DESC`: a port, or with [`PortNo::ANY`] every port.
     PortDesc(PortNo),
+    /// `OFPMP_TABLE_STATS`: counters of tables.
+    TableStats,
+    /// `OFPMP_PORT_STATS`: counters of a port, or with [`PortNo::ANY`] of every port.
+    PortStats(PortNo),
+    /// `OFPMP_QUEUE_STATS`: counters of queues.
+    QueueStats(QueueId),
+    /// `OFPMP_GROUP_STATS`: counters of a group, or with [`GroupId::ALL`] of every group.
+    GroupStats(GroupId),
+    /// `OFPMP_GROUP_FEATURES`: what groups the switch can have.
+    GroupFeatures,
+    /// `OFPMP_METER_STATS`: counters of a meter, or with [`MeterId::ALL`] of every meter.
+    MeterStats(MeterId),
+    /// `OFPMP_METER_DESC`: a meter, or with [`MeterId::ALL`] every meter.
+    MeterDesc(MeterId),
+    /// `OFPMP_METER_FEATURES`: what meters the switch can have.
+    MeterFeatures,
+    /// `OFPMP_TABLE_DESC`: how tables are configured.
+    TableDesc,
+    /// `OFPMP_QUEUE_DESC`: queues.
+    QueueDesc(QueueId),
+    /// `OFPMP_FLOW_MONITOR`: changes of flows from now on.
+    FlowMonitor(Vec<FlowMonitor>),
     /// Something that is not understood: kept byte for byte.
     Unknown {
         /// `OFPMP_*`.
@@ -87,6 +127,28 @@ pub enum ReplyBody {
     TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDesc(Vec<Port>),
+    /// Counters of tables.
+    TableStats(Vec<TableStats>),
+    /// Counters of ports.
+    PortStats(Vec<PortStats>),
+    /// Counters of queues.
+    QueueStats(Vec<QueueStats>),
+    /// Counters of groups.
+    GroupStats(Vec<GroupStats>),
+    /// What groups the switch can have.
+    GroupFeatures(GroupFeatures),
+    /// Counters of meters.
+    MeterStats(Vec<MeterStats>),
+    /// Meters.
+    MeterDesc(Vec<Meter>),
+    /// What meters the switch can have.
+    MeterFeatures(MeterFeatures),
+    /// How tables are configured.
+    TableDesc(Vec<TableDesc>),
+    /// Queues.
+    QueueDesc(Vec<QueueDesc>),
+    /// Changes of flows; they also come without a request, with transaction id 0.
+    FlowMonitor(Vec<FlowUpdate>),
     /// Something that is not understood: kept byte for byte.
     Unknown {
         /// `OFPMP_*`.
@@ -130,6 +192,17 @@ impl MultipartRequest {
             RequestBody::GroupDesc(_) => ofpmp::GROUP_DESC,
             RequestBody::TableFeatures(_) => ofpmp::TABLE_FEATURES,
             RequestBody::PortDesc(_) => ofpmp::PORT_DESC,
+            RequestBody::TableStats => ofpmp::TABLE,
+            RequestBody::PortStats(_) => ofpmp::PORT,
+            RequestBody::QueueStats(_) => ofpmp::QUEUE,
+            RequestBody::GroupStats(_) => ofpmp::GROUP,
+            RequestBody::GroupFeatures => ofpmp::GROUP_FEATURES,
+            RequestBody::MeterStats(_) => ofpmp::METER,
+            RequestBody::MeterDesc(_) => ofpmp::METER_DESC,
+            RequestBody::MeterFeatures => ofpmp::METER_FEATURES,
+            RequestBody::TableDesc => ofpmp::TABLE_DESC,
+            RequestBody::QueueDesc(_) => ofpmp::QUEUE_DESC,
+            RequestBody::FlowMonitor(_) => ofpmp::FLOW_MONITOR,
             RequestBody::Unknown { kind, .. } => kind,
         }
     }
@@ -137,16 +210,25 @@ impl MultipartRequest {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         put_head(out, self.kind(), self.more);
         match &self.body {
-            RequestBody::Desc => {}
+            RequestBody::Desc
+            | RequestBody::TableStats
+            | RequestBody::GroupFeatures
+            | RequestBody::MeterFeatures
+            | RequestBody::TableDesc => {}
             RequestBody::Flow(filter) | RequestBody::Aggregate(filter) => filter.put(out),
-            RequestBody::GroupDesc(group) => {
-                out.u32(group.0);
+            RequestBody::GroupDesc(GroupId(number))
+            | RequestBody::GroupStats(GroupId(number))
+            | RequestBody::PortDesc(PortNo(number))
+            | RequestBody::PortStats(PortNo(number))
+            | RequestBody::MeterStats(MeterId(number))
+            | RequestBody::MeterDesc(MeterId(number)) => {
+                out.u32(*number);
                 out.zeros(4);
             }
             RequestBody::TableFeatures(tables) => tables.iter().for_each(|table| table.put(out)),
-            RequestBody::PortDesc(port) => {
-                out.u32(port.0);
-                out.zeros(4);
+            RequestBody::QueueStats(queue) | RequestBody::QueueDesc(queue) => queue.put(out),
+            RequestBody::FlowMonitor(monitors) => {
+                monitors.iter().for_each(|monitor| monitor.put(out));
             }
             RequestBody::Unknown { body, .. } => out.bytes(body),
         }
@@ -161,6 +243,19 @@ impl MultipartRequest {
             ofpmp::GROUP_DESC => RequestBody::GroupDesc(GroupId(reader.u32("group id")?)),
             ofpmp::TABLE_FEATURES => RequestBody::TableFeatures(all(reader, TableFeatures::read)?),
             ofpmp::PORT_DESC => RequestBody::PortDesc(PortNo(reader.u32("port number")?)),
+            ofpmp::TABLE => RequestBody::TableStats,
+            ofpmp::PORT => RequestBody::PortStats(PortNo(reader.u32("port number")?)),
+            ofpmp::QUEUE => RequestBody::QueueStats(QueueId::read(reader)?),
+            ofpmp::GROUP => RequestBody::GroupStats(GroupId(reader.u32("group id")?)),
+            ofpmp::GROUP_FEATURES => RequestBody::GroupFeatures,
+            ofpmp::METER => RequestBody::MeterStats(MeterId(reader.u32("meter id")?)),
+            ofpmp::METER_DESC => RequestBody::MeterDesc(MeterId(reader.u32("meter id")?)),
+            ofpmp::METER_FEATURES => RequestBody::MeterFeatures,
+            ofpmp::TABLE_DESC => RequestBody::TableDesc,
+            ofpmp::QUEUE_DESC => RequestBody::QueueDesc(QueueId::read(reader)?),
+            ofpmp::FLOW_MONITOR => {
+                RequestBody::FlowMonitor(all(reader, |r| FlowMonitor::read(r, context))?)
+            }
             kind => RequestBody::Unknown {
                 kind,
                 body: reader.rest(),
@@ -179,6 +274,17 @@ impl MultipartReply {
             ReplyBody::GroupDesc(_) => ofpmp::GROUP_DESC,
             ReplyBody::TableFeatures(_) => ofpmp::TABLE_FEATURES,
             ReplyBody::PortDesc(_) => ofpmp::PORT_DESC,
+            ReplyBody::TableStats(_) => ofpmp::TABLE,
+            ReplyBody::PortStats(_) => ofpmp::PORT,
+            ReplyBody::QueueStats(_) => ofpmp::QUEUE,
+            ReplyBody::GroupStats(_) => ofpmp::GROUP,
+            ReplyBody::GroupFeatures(_) => ofpmp::GROUP_FEATURES,
+            ReplyBody::MeterStats(_) => ofpmp::METER,
+            ReplyBody::MeterDesc(_) => ofpmp::METER_DESC,
+            ReplyBody::MeterFeatures(_) => ofpmp::METER_FEATURES,
+            ReplyBody::TableDesc(_) => ofpmp::TABLE_DESC,
+            ReplyBody::QueueDesc(_) => ofpmp::QUEUE_DESC,
+            ReplyBody::FlowMonitor(_) => ofpmp::FLOW_MONITOR,
             ReplyBody::Unknown { kind, .. } => kind,
         }
     }
@@ -194,6 +300,17 @@ impl MultipartReply {
             }
             ReplyBody::TableFeatures(tables) => tables.iter().for_each(|table| table.put(out)),
             ReplyBody::PortDesc(ports) => ports.iter().for_each(|port| port.put(out)),
+            ReplyBody::TableStats(tables) => tables.iter().for_each(|table| table.put(out)),
+            ReplyBody::PortStats(ports) => ports.iter().for_each(|port| port.put(out)),
+            ReplyBody::QueueStats(queues) => queues.iter().for_each(|queue| queue.put(out)),
+            ReplyBody::GroupStats(groups) => groups.iter().for_each(|group| group.put(out)),
+            ReplyBody::GroupFeatures(features) => features.put(out),
+            ReplyBody::MeterStats(meters) => meters.iter().for_each(|meter| meter.put(out)),
+            ReplyBody::MeterDesc(meters) => meters.iter().for_each(|meter| meter.put(out)),
+            ReplyBody::MeterFeatures(features) => features.put(out),
+            ReplyBody::TableDesc(tables) => tables.iter().for_each(|table| table.put(out)),
+            ReplyBody::QueueDesc(queues) => queues.iter().for_each(|queue| queue.put(out)),
+            ReplyBody::FlowMonitor(updates) => updates.iter().for_each(|update| update.put(out)),
             ReplyBody::Unknown { body, .. } => out.bytes(body),
         }
     }
@@ -209,6 +326,19 @@ impl MultipartReply {
             }
             ofpmp::TABLE_FEATURES => ReplyBody::TableFeatures(all(reader, TableFeatures::read)?),
             ofpmp::PORT_DESC => ReplyBody::PortDesc(all(reader, Port::read)?),
+            ofpmp::TABLE => ReplyBody::TableStats(all(reader, TableStats::read)?),
+            ofpmp::PORT => ReplyBody::PortStats(all(reader, PortStats::read)?),
+            ofpmp::QUEUE => ReplyBody::QueueStats(all(reader, QueueStats::read)?),
+            ofpmp::GROUP => ReplyBody::GroupStats(all(reader, GroupStats::read)?),
+            ofpmp::GROUP_FEATURES => ReplyBody::GroupFeatures(GroupFeatures::read(reader)?),
+            ofpmp::METER => ReplyBody::MeterStats(all(reader, MeterStats::read)?),
+            ofpmp::METER_DESC => ReplyBody::MeterDesc(all(reader, Meter::read)?),
+            ofpmp::METER_FEATURES => ReplyBody::MeterFeatures(MeterFeatures::read(reader)?),
+            ofpmp::TABLE_DESC => ReplyBody::TableDesc(all(reader, TableDesc::read)?),
+            ofpmp::QUEUE_DESC => ReplyBody::QueueDesc(all(reader, QueueDesc::read)?),
+            ofpmp::FLOW_MONITOR => {
+                ReplyBody::FlowMonitor(all(reader, |r| FlowUpdate::read(r, context))?)
+            }
             kind => ReplyBody::Unknown {
                 kind,
                 body: reader.rest(),

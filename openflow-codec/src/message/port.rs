@@ -142,3 +142,44 @@ impl PortStatus {
         })
     }
 }
+
+/// `OFPT_PORT_MOD`: configures a port (section 7.3.4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PortMod {
+    /// Which port.
+    pub port: PortNo,
+    /// Its link-layer address, which must be right.
+    pub hw_addr: [u8; 6],
+    /// New configuration.
+    pub config: PortConfig,
+    /// Bits of it that change.
+    pub mask: PortConfig,
+    /// Properties, kept byte for byte.
+    pub properties: Bytes,
+}
+
+impl PortMod {
+    pub(super) fn put(&self, out: &mut Writer<'_>) {
+        out.u32(self.port.0);
+        out.zeros(4);
+        out.bytes(&self.hw_addr);
+        out.zeros(2);
+        out.u32(self.config.bits());
+        out.u32(self.mask.bits());
+        out.bytes(&self.properties);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let port = PortNo(reader.u32("port number")?);
+        reader.skip("padding", 4)?;
+        let hw_addr = reader.mac("hw_addr")?;
+        reader.skip("padding", 2)?;
+        Ok(Self {
+            port,
+            hw_addr,
+            config: PortConfig::from_bits_retain(reader.u32("port config")?),
+            mask: PortConfig::from_bits_retain(reader.u32("port config mask")?),
+            properties: reader.rest(),
+        })
+    }
+}

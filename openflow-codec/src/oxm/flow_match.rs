@@ -332,4 +332,32 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn wide_registers_are_the_registers_they_are_made_of() {
+        let wide = Match::any().with_masked(Field::Xxreg1, 5u128 << 32 | 7, 0xff_u128 << 32 | 7);
+        let narrow = Match::any()
+            .with_masked(Field::Reg7, 7u128, 7u128)
+            .with_masked(Field::Reg6, 5u128, 0xffu128);
+        assert_eq!(wide, narrow);
+        assert_eq!(
+            wide.field(Field::Xxreg1),
+            Some((5 << 32 | 7, Some(0xff << 32 | 7)))
+        );
+        assert_eq!(wide.field(Field::Xreg2), None);
+    }
+
+    #[test]
+    fn fields_that_only_nxm_has_become_the_ones_that_oxm_has() {
+        let match_of = |field: Field, value: u128| Match::any().with(field, value);
+        assert_eq!(
+            match_of(Field::NxmInPort, 0xfffe),
+            match_of(Field::InPort, 0xffff_fffe)
+        );
+        assert_eq!(
+            match_of(Field::VlanTci, 0x7005),
+            match_of(Field::VlanVid, 0x1005).with(Field::VlanPcp, 3u128)
+        );
+        assert_eq!(match_of(Field::VlanTci, 0), match_of(Field::VlanVid, 0));
+    }
 }

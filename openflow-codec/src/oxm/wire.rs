@@ -304,20 +304,27 @@ pub(crate) fn read_match(reader: &mut Reader<'_>, context: &Context) -> Result<M
         return Err(reader.bad_value("match type", kind));
     }
     let length = reader.u16("match length")?;
-    let mut fields = reader.element("match", length, 4)?;
+    read_fields(&mut reader.element("match", length, 4)?, context)
+}
+
+/// Fields until the end of `fields`.
+#[inline]
+pub(crate) fn read_fields(
+    fields: &mut Reader<'_>,
+    context: &Context,
+) -> Result<Match, DecodeError> {
     // A field takes at least 5 bytes, most take 8 and more.
     let mut flow_match = Match::with_capacity(fields.remaining() / 8);
     while !fields.is_empty() {
-        let at = fields;
-        if let Some(Narrow { field, value, mask }) = read_narrow(&mut fields)
+        let at = *fields;
+        if let Some(Narrow { field, value, mask }) = read_narrow(fields)
             && flow_match.push(field, value.into(), mask.map(u128::from))
         {
             continue;
         }
-        fields = at;
-        let field = read_field(&mut fields, context)?;
+        *fields = at;
         flow_match
-            .insert_new(field)
+            .insert_new(read_field(fields, context)?)
             .map_err(|name| at.error(DecodeErrorKind::DuplicateField(name)))?;
     }
     Ok(flow_match)

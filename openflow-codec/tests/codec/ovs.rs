@@ -202,7 +202,8 @@ impl Connection {
         (frame.header.xid, message)
     }
 
-    fn receive_frame(&mut self) -> Frame {
+    /// The next message, not decoded.
+    pub(crate) fn receive_frame(&mut self) -> Frame {
         let mut buffer = [0; 65536];
         loop {
             if let Some(frame) = self.framer.next().expect("a stream of messages") {
@@ -211,6 +212,16 @@ impl Connection {
             let count = self.stream.read(&mut buffer).expect("an answer");
             assert_ne!(count, 0, "the switch closed the connection");
             self.framer.push(&buffer[..count]);
+        }
+    }
+
+    /// The next message that is `wanted`; others are dropped.
+    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Message) -> bool) -> Message {
+        loop {
+            let (_, message) = self.receive();
+            if wanted(&message) {
+                return message;
+            }
         }
     }
 

@@ -184,20 +184,27 @@ proptest! {
 
 #[test]
 fn a_packet_in_whose_length_has_wrapped_does_not_break_the_stream() {
-    let body = 65_600usize;
+    // Experimenter header, PACKET of 65,480 bytes and USERDATA of 112.
+    let body = 8 + 65_480 + 112usize;
     let mut message = vec![6, 4];
     message.extend(((body + 8) as u16).to_be_bytes());
     message.extend([0, 0, 0, 1]);
     message.extend([0, 0, 0x23, 0x20, 0, 0, 0, 30]);
     message.extend([0, 0]);
     message.extend(65_480u16.to_be_bytes());
-    message.resize(body + 8, 0);
+    message.resize(16 + 65_480, 0xab);
+    message.extend([0, 7, 0, 112]);
+    message.resize(body + 8, 0xcd);
     let mut framer = Framer::new();
     framer.push(&message);
     framer.push(&encode(&Message::BarrierReply, &Context::default()));
     let first = framer.next().unwrap().unwrap();
     assert_eq!(first.body.len(), body);
-    Message::decode(&first, &Context::default()).unwrap();
+    let Ok(Message::PacketIn2(packet)) = Message::decode(&first, &Context::default()) else {
+        panic!("a packet");
+    };
+    assert_eq!(packet.packet.len(), 65_476);
+    assert_eq!(packet.userdata.len(), 108);
     let second = framer.next().unwrap().unwrap();
     assert_eq!(
         Message::decode(&second, &Context::default()),

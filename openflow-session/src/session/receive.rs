@@ -12,7 +12,6 @@ use openflow_codec::{Frame, Message, Xid};
 use super::{Session, Stage};
 use crate::config::Role;
 use crate::event::{CloseReason, Event, PortChange};
-use crate::group_reader::GroupReader;
 use crate::handshake::switch_port;
 use crate::request::Purpose;
 
@@ -189,11 +188,9 @@ impl Session {
                     dump.take_flows(flows, more, &self.config)?;
                 }
             }
-            (Purpose::CountBuckets, ReplyBody::Unknown { kind, body })
-                if GroupReader::is_count(kind) =>
-            {
+            (Purpose::CountBuckets, ReplyBody::GroupStats(groups)) => {
                 if let Some(dump) = &mut self.dump {
-                    dump.take_counts(body, more, &self.config)?;
+                    dump.take_counts(&groups, more, &self.config)?;
                 }
             }
             (Purpose::DumpGroups, ReplyBody::GroupDesc(groups)) => {

@@ -212,8 +212,8 @@ impl FlowCounters {
             let length = usize::from(fields.u8("OXS length")?);
             let mut value = fields.sub("OXS value", length)?;
             match (class, number) {
-                (BASIC, oxs::DURATION) => counters.duration = Some(read_time(&mut value)?),
-                (BASIC, oxs::IDLE_TIME) => counters.idle = Some(read_time(&mut value)?),
+                (BASIC, oxs::DURATION) => counters.duration = value.duration("OXS time")?,
+                (BASIC, oxs::IDLE_TIME) => counters.idle = value.duration("OXS time")?,
                 (BASIC, oxs::FLOW_COUNT) => counters.flows = Some(value.u32("flow count")?),
                 (BASIC, oxs::PACKET_COUNT) => counters.packets = Some(value.u64("packet count")?),
                 (BASIC, oxs::BYTE_COUNT) => counters.bytes = Some(value.u64("byte count")?),
@@ -231,14 +231,4 @@ fn put_oxs64(out: &mut Writer<'_>, number: u8, value: Option<u64>) {
         out.u8(8);
         out.u64(value);
     }
-}
-
-/// Seconds and nanoseconds, 32 bits each.
-fn read_time(reader: &mut Reader<'_>) -> Result<Duration, DecodeError> {
-    let seconds = reader.u32("OXS seconds")?;
-    let nanoseconds = reader.u32("OXS nanoseconds")?;
-    Ok(
-        Duration::from_secs(seconds.into())
-            .saturating_add(Duration::from_nanos(nanoseconds.into())),
-    )
 }
