@@ -133,13 +133,9 @@ impl<'a> Reader<'a> {
     /// Seconds and nanoseconds, 32 bits each; all ones is not told.
     pub(crate) fn duration(&mut self, what: &'static str) -> Result<Option<Duration>> {
         let (seconds, nanoseconds) = (self.u32(what)?, self.u32(what)?);
-        if seconds == u32::MAX {
-            return Ok(None);
-        }
-        let seconds = Duration::from_secs(seconds.into());
-        Ok(Some(
-            seconds.saturating_add(Duration::from_nanos(nanoseconds.into())),
-        ))
+        let duration = Duration::from_secs(seconds.into())
+            .saturating_add(Duration::from_nanos(nanoseconds.into()));
+        Ok((duration.as_secs() < u32::MAX.into()).then_some(duration))
     }
 
     /// A big-endian number of `count` bytes, at most 16.

@@ -80,12 +80,17 @@ fn put_narrow(out: &mut Writer<'_>, field: Field, bytes: u8, value: u64, mask: O
     }
 }
 
+/// All bits of a value of so many bytes; of more than 16, those that a `u128` has.
+const fn ones(bytes: u8) -> u128 {
+    match bytes {
+        bytes @ 0..16 => (1u128 << (8 * bytes as u32)) - 1,
+        _ => u128::MAX,
+    }
+}
+
 fn put_wide(out: &mut Writer<'_>, field: Field, value: u128, mask: Option<u128>) {
     let bytes = value_bytes(field, out.context());
-    let full = match bytes {
-        bytes @ 0..16 => (1u128 << (8 * u32::from(bytes))) - 1,
-        _ => u128::MAX,
-    };
+    let full = ones(bytes);
     // A mask of all ones is an exact match, except that a field wider than 128 bits goes on to the
     // left of it.
     let mask = mask.filter(|mask| {
@@ -215,6 +220,7 @@ pub(crate) fn read_narrow(reader: &mut Reader<'_>) -> Option<Narrow> {
 
 fn read_any(reader: &mut Reader<'_>, context: &Context) -> Result<MatchField, DecodeError> {
     let head = header(reader)?;
+    let at = *reader;
     let bytes = if head.masked {
         head.payload / 2
     } else {
@@ -235,27 +241,25 @@ fn read_any(reader: &mut Reader<'_>, context: &Context) -> Result<MatchField, De
     if value & !width != 0 {
         return Err(reader.bad_value(field.info().name, (value >> 64) as u64 | value as u64));
     }
-    if !head.masked {
-        return Ok(MatchField::Known {
-            field,
-            value,
-            mask: None,
-        });
-    }
-    let mask = reader.number(field.info().name, bytes)? & width;
-    let exact = match known {
-        Some(_) => mask == width,
-        None => is_all_ones(mask, bytes) && bytes == usize::from(value_bytes(field, context)),
+    let mask = if head.masked {
+        Some(reader.number(field.info().name, bytes)? & width)
+    } else {
+        None
     };
+    let room = value_bytes(field, context);
+    let all = ones(room) & width;
+    if (value | mask.unwrap_or(0)) & !all != 0 {
+        // More than this bridge's TLV table has room for.
+        *reader = at;
+        return raw(reader, &head);
+    }
+    // A mask that covers all that the field has says nothing.
+    let mask = mask.filter(|mask| *mask != all || room > 16);
     Ok(MatchField::Known {
         field,
-        value: value & mask,
-        mask: (!exact).then_some(mask),
+        value: value & mask.unwrap_or(all),
+        mask,
     })
-}
-
-fn is_all_ones(mask: u128, bytes: usize) -> bool {
-    mask.count_ones() as usize == bytes.saturating_mul(8)
 }
 
 fn raw(reader: &mut Reader<'_>, head: &OxmHeader<'_>) -> Result<MatchField, DecodeError> {

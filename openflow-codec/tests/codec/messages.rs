@@ -371,7 +371,7 @@ fn port() -> Port {
 }
 
 /// A message of each kind, and a part of what ovs-ofctl says of it.
-fn messages() -> Vec<(Message, &'static str)> {
+pub(crate) fn messages() -> Vec<(Message, &'static str)> {
     let counters = FlowCounters {
         duration: Some(Duration::from_millis(1500)),
         idle: Some(Duration::from_secs(2)),

@@ -8,7 +8,7 @@ use openflow_codec::message::group_mod::GroupMod;
 use openflow_codec::{Context, Flow, Frame, Framer, Group, Header, Message, Xid};
 use proptest::prelude::*;
 
-use crate::{generate, sample};
+use crate::{generate, messages, sample};
 
 fn decode(bytes: &[u8], context: &Context) -> Message {
     Message::decode(&Frame::from_bytes(bytes).expect("a frame"), context).expect("a message")
@@ -22,7 +22,7 @@ fn encode(message: &Message, context: &Context) -> Vec<u8> {
     bytes
 }
 
-/// Messages of every kind that carries a flow or a group.
+/// Many messages with flows and groups, and one of each other kind.
 static MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
     let flows = generate::flows(300);
     let groups = generate::groups(50);
@@ -34,6 +34,7 @@ static MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
                 .into_iter()
                 .map(|group| Message::GroupMod(GroupMod::add(group))),
         )
+        .chain(messages::messages().into_iter().map(|(message, _)| message))
         .collect()
 });
 
@@ -44,6 +45,14 @@ static BYTES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .map(|message| encode(message, &sample::context()))
         .collect()
 });
+
+/// Half of the time a message of the rarer kinds.
+fn pick(which: prop::sample::Index) -> &'static [u8] {
+    let (many, rare) = BYTES.split_at(350);
+    let index = which.index(2 * many.len());
+    many.get(index)
+        .unwrap_or_else(|| &rare[(index - many.len()) % rare.len()])
+}
 
 #[test]
 fn a_message_decodes_to_what_was_encoded() {
@@ -135,10 +144,12 @@ proptest! {
         which in any::<prop::sample::Index>(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = which.get(BYTES.as_slice()).clone();
+        let mut bytes = pick(which).to_vec();
         for (at, value) in damage {
-            let at = at.index(bytes.len() - 4) + 4;
-            bytes[at] = value;
+            if bytes.len() > 8 {
+                let at = at.index(bytes.len() - 8) + 8;
+                bytes[at] = value;
+            }
         }
         let frame = Frame::from_bytes(&bytes).unwrap();
         if let Ok(message) = Message::decode(&frame, &sample::context()) {
