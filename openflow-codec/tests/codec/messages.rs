@@ -260,13 +260,13 @@ fn packets_come_in_both_formats_and_go_on_when_resumed() {
             data: packet().into(),
         })
     };
-    switch.apply(&[
-        Message::SetConfig(all_packets),
-        packet_out(Action::Output {
-            port: PortNo::CONTROLLER,
-            max_len: 0xffff,
-        }),
-    ]);
+    switch.apply(&[Message::SetConfig(all_packets)]);
+    // Packets come before or after the answer to a barrier, so there is none from here on.
+    let to_controller = Action::Output {
+        port: PortNo::CONTROLLER,
+        max_len: 0xffff,
+    };
+    switch.send(Xid(5), &packet_out(to_controller));
     let Message::PacketIn(standard) =
         switch.wait_for(|message| matches!(message, Message::PacketIn(_)))
     else {
@@ -304,11 +304,12 @@ fn packets_come_in_both_formats_and_go_on_when_resumed() {
     switch.apply(&[
         Message::SetPacketInFormat(PacketInFormat::Nxt2),
         Message::FlowMod(FlowMod::add(&flow)),
-        packet_out(Action::Output {
-            port: PortNo(0xffff_fff9),
-            max_len: 0,
-        }),
     ]);
+    let through_table_0 = Action::Output {
+        port: PortNo(0xffff_fff9),
+        max_len: 0,
+    };
+    switch.send(Xid(6), &packet_out(through_table_0));
     let is_packet = |message: &Message| matches!(message, Message::PacketIn2(_));
     let Message::PacketIn2(paused) = switch.wait_for(is_packet) else {
         panic!("a packet");
@@ -317,7 +318,7 @@ fn packets_come_in_both_formats_and_go_on_when_resumed() {
     assert_eq!(paused.userdata, [1, 2, 3].as_slice());
     assert_eq!(paused.metadata.field(Field::Reg1), Some((17, None)));
     assert!(paused.continuation.is_some());
-    switch.apply(&[Message::Resume(paused)]);
+    switch.send(Xid(7), &Message::Resume(paused));
     let Message::PacketIn2(resumed) = switch.wait_for(is_packet) else {
         panic!("a packet");
     };
