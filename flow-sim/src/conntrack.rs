@@ -361,8 +361,9 @@ fn lookup_key(packet: &Packet) -> Option<(Tuple, bool)> {
     if let Transport::Icmp(icmp) = &ip.transport
         && tuple::is_error(icmp.kind, ip.src.is_ipv4())
     {
-        // The error travels against the packet that it is about.
-        return Some((icmp.about?.reversed(), true));
+        // The error travels against the packet that it is about, to its sender.
+        let about = icmp.about.filter(|about| about.src == ip.dst)?;
+        return Some((about.reversed(), true));
     }
     Some((Tuple::of(ip)?, false))
 }

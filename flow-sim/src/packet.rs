@@ -404,7 +404,10 @@ impl Transport {
             Self::Tcp { src, dst, flags } => Self::Tcp {
                 src: *dst,
                 dst: *src,
-                flags: tcp::ACK | (flags & tcp::SYN),
+                flags: match flags & (tcp::SYN | tcp::ACK) {
+                    tcp::SYN => tcp::SYN | tcp::ACK,
+                    _ => tcp::ACK,
+                },
             },
             Self::Udp { src, dst } => Self::Udp {
                 src: *dst,

@@ -3,6 +3,10 @@
 //!
 //! `FLOW_SIM_CASES` sets the number of random pipelines, `FLOW_SIM_SEED` the first one's seed.
 
+#[path = "ovs/conntrack.rs"]
+mod conntrack;
+#[path = "ovs/frame.rs"]
+mod frame;
 #[path = "ovs/generate.rs"]
 mod generate;
 #[path = "ovs/protocol.rs"]

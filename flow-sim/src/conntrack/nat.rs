@@ -12,9 +12,6 @@ use crate::packet::{Packet, Payload, Transport};
 /// Addresses tried before a range counts as exhausted.
 const ADDRESS_TRIES: u128 = 256;
 
-/// Ports to fall back to when the packet's own is taken (`MIN_NAT_EPHEMERAL_PORT` of OVS).
-const EPHEMERAL: (u16, u16) = (1024, u16::MAX);
-
 /// The reply tuple of a new connection: the first translation that no other connection has.
 /// `None` when all are taken.
 pub(super) fn reply_tuple(
@@ -43,31 +40,26 @@ pub(super) fn reply_tuple(
             }
             continue;
         };
-        // The translated port: the reply's destination for SNAT, its source for DNAT.
-        let own = match kind {
-            NatKind::Src => dst,
-            NatKind::Dst => src,
+        // The reply's destination is the sender's port, its source the receiver's. DNAT to ports
+        // changes the latter; when that is not enough, or else, the former is changed.
+        let seed = hash(original);
+        let (receivers, senders) = match (kind, nat.ports) {
+            (NatKind::Src, Some(range)) => (None, PortRange::rotated(range, seed)),
+            (NatKind::Src, None) | (NatKind::Dst, None) => (None, PortRange::like(dst)),
+            (NatKind::Dst, Some(range)) => {
+                (Some(PortRange::rotated(range, seed)), PortRange::like(dst))
+            }
         };
-        let (first, last) = nat.ports.unwrap_or((own, own));
-        for port in rotated(first, last, hash(original)) {
-            reply.l4 = match kind {
-                NatKind::Src => L4::Ports { src, dst: port },
-                NatKind::Dst => L4::Ports { src: port, dst },
-            };
+        let changed = receivers
+            .iter()
+            .flat_map(PortRange::ports)
+            .map(|src| (src, dst));
+        let first = changed.clone().next().map_or(src, |(src, _)| src);
+        let candidates = changed.chain(senders.ports().map(|dst| (first, dst)));
+        for (src, dst) in candidates {
+            reply.l4 = L4::Ports { src, dst };
             if !taken(&reply) {
                 return Some(reply);
-            }
-        }
-        // Both kinds then give the sender another port.
-        if kind == NatKind::Dst || nat.ports.is_none() {
-            let L4::Ports { src, .. } = reply.l4 else {
-                continue;
-            };
-            for dst in rotated(EPHEMERAL.0, EPHEMERAL.1, hash(original)) {
-                reply.l4 = L4::Ports { src, dst };
-                if !taken(&reply) {
-                    return Some(reply);
-                }
             }
         }
     }
@@ -159,10 +151,35 @@ fn addresses(low: IpAddr, high: IpAddr, seed: u64) -> impl Iterator<Item = IpAdd
     })
 }
 
-/// Ports from `first` to `last`, each once, from one that depends on `seed`.
-fn rotated(first: u16, last: u16, seed: u64) -> impl Iterator<Item = u16> {
-    let count = u64::from(last.saturating_sub(first)) + 1;
-    (0..count).map(move |n| first + ((seed % count + n) % count) as u16)
+/// Ports in the order in which they are tried: from `start` upwards, then from `first`.
+#[derive(Clone, Copy)]
+struct PortRange {
+    first: u16,
+    last: u16,
+    start: u16,
+}
+
+impl PortRange {
+    /// A range from somewhere that depends on `seed`.
+    fn rotated((first, last): (u16, u16), seed: u64) -> Self {
+        let count = u64::from(last.saturating_sub(first)) + 1;
+        let start = first + (seed % count) as u16;
+        Self { first, last, start }
+    }
+
+    /// Ports of the same standing as `start`, from there (`set_sport_range` of OVS).
+    fn like(start: u16) -> Self {
+        let (first, last) = match start {
+            0..512 => (1, 511),
+            512..1024 => (600, 1023),
+            1024.. => (1024, u16::MAX),
+        };
+        Self { first, last, start }
+    }
+
+    fn ports(&self) -> impl Iterator<Item = u16> + Clone + use<> {
+        (self.start..=self.last).chain(self.first..self.start)
+    }
 }
 
 /// The same tuple gives the same translation in every run.

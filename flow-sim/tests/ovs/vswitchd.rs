@@ -86,7 +86,9 @@ impl Vswitchd {
         arguments.extend(bridge.split_whitespace().map(String::from));
         for port in 1..=PORTS {
             let add = format!(
-                "-- add-port br0 p{port} -- set interface p{port} type=dummy ofport_request={port}"
+                "-- add-port br0 p{port} -- set interface p{port} type=dummy \
+                 ofport_request={port} options:tx_pcap={}",
+                path(&format!("p{port}.pcap")).display()
             );
             arguments.extend(add.split_whitespace().map(String::from));
         }
@@ -138,6 +140,25 @@ impl Vswitchd {
             (Value::String(text), _) => text.clone(),
             (_, error) => panic!("{method} {parameters:?}: {error}"),
         }
+    }
+
+    /// The frames that a port has sent so far (libpcap format, written by OVS).
+    pub(crate) fn sent(&self, port: u32) -> Vec<Vec<u8>> {
+        const FILE_HEADER: usize = 24;
+        const RECORD_HEADER: usize = 16;
+        let path = self.directory.path().join(format!("p{port}.pcap"));
+        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
+        let mut frames = Vec::new();
+        while let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) {
+            let length = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+            let Some((frame, more)) = body.split_at_checked(length as usize) else {
+                break;
+            };
+            frames.push(frame.to_vec());
+            rest = more;
+        }
+        frames
     }
 
     /// An OpenFlow connection to the bridge, past HELLO.
