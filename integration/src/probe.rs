@@ -64,6 +64,8 @@ pub struct Probe {
     pub to: SocketAddrV4,
     /// Transport protocol.
     pub protocol: Protocol,
+    /// Address to send from, which need not be the Pod's own; the kernel chooses unless told.
+    pub source: Option<Ipv4Addr>,
     /// How long to wait; [`DEADLINE`] unless there is a reason.
     pub deadline: Duration,
 }
@@ -76,6 +78,7 @@ impl Probe {
             from: from.clone(),
             to,
             protocol,
+            source: None,
             deadline: DEADLINE,
         }
     }
@@ -203,8 +206,12 @@ impl Prober {
 }
 
 /// Connects from inside `netns`; the stream may then be used anywhere.
-pub(crate) async fn connect(netns: Netns, to: SocketAddrV4) -> io::Result<TcpStream> {
-    let socket = make(netns, Type::STREAM).await?;
+pub(crate) async fn connect(
+    netns: Netns,
+    source: Option<Ipv4Addr>,
+    to: SocketAddrV4,
+) -> io::Result<TcpStream> {
+    let socket = make(netns, Type::STREAM, source).await?;
     TcpSocket::from_std_stream(socket.into())
         .connect(to.into())
         .await
@@ -223,7 +230,7 @@ async fn ask(probe: Probe) -> Verdict {
     match probe.protocol {
         Protocol::Tcp => {
             let start = Instant::now();
-            let stream = match timeout(deadline, connect(probe.from, to)).await {
+            let stream = match timeout(deadline, connect(probe.from, probe.source, to)).await {
                 Err(_) => return Verdict::Denied,
                 Ok(Err(error)) => return failed(&error),
                 Ok(Ok(stream)) => stream,
@@ -236,7 +243,7 @@ async fn ask(probe: Probe) -> Verdict {
             }
         }
         Protocol::Udp => {
-            let socket = match make(probe.from, Type::DGRAM).await {
+            let socket = match make(probe.from, Type::DGRAM, probe.source).await {
                 Ok(socket) => socket,
                 Err(error) => return failed(&error),
             };
@@ -297,11 +304,14 @@ fn named(line: &[u8]) -> io::Result<String> {
         .ok_or_else(|| io::Error::other("an unknown server answered"))
 }
 
-async fn make(netns: Netns, kind: Type) -> io::Result<Socket> {
+async fn make(netns: Netns, kind: Type, source: Option<Ipv4Addr>) -> io::Result<Socket> {
     let made = tokio::task::spawn_blocking(move || {
         netns.enter(|| {
             let socket = Socket::new(Domain::IPV4, kind, None)?;
             socket.set_nonblocking(true)?;
+            if let Some(source) = source {
+                socket.bind(&SockAddr::from(SocketAddrV4::new(source, 0)))?;
+            }
             Ok(socket)
         })
     });

@@ -45,7 +45,7 @@ impl Stream {
             .runtime()
             .block_on(async {
                 timeout(CONNECT_LIMIT, async {
-                    let stream = probe::connect(netns.clone(), to).await?;
+                    let stream = probe::connect(netns.clone(), None, to).await?;
                     stream.set_nodelay(true)?;
                     let mut stream = BufReader::new(stream);
                     let peer = probe::read_greeting(&mut stream).await?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use api_types::Pods;
 use integration::capture::{Capture, Geneve};
 use integration::demo::{self, Options};
-use integration::{Probe, Protocol, wait};
+use integration::{Probe, Protocol, Verdict, wait};
 
 use crate::lab::{LIMIT, Lab};
 
@@ -95,6 +95,67 @@ fn identities(lab: &Lab) -> Result<BTreeMap<Ipv4Addr, String>> {
         Ok((address, identity.replace('.', "")))
     };
     answer.pods.into_iter().map(of_pod).collect()
+}
+
+#[test]
+fn a_pod_sends_nothing_from_an_address_that_is_not_its_own() {
+    let lab = Lab::with_pods("tbspoof", &["shop/web", "shop/api-1", "shop/api-2"]).unwrap();
+    let web = lab.pod("shop/web").unwrap();
+    let nobodys = Ipv4Addr::new(10, 10, 1, 200);
+    let neighbours = lab.pod("shop/api-1").unwrap().address;
+    let capture = Capture::start(lab.cluster.bed()).unwrap();
+    for forged in [nobodys, neighbours] {
+        web.netns()
+            .ip(&format!("address add {forged}/32 dev lo"))
+            .unwrap();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let mut probe = lab.probe("shop/web", "shop/api-2", protocol).unwrap();
+            probe.source = Some(forged);
+            assert_eq!(lab.prober.probe(probe), Verdict::Denied);
+        }
+    }
+    // What it sends from its own address afterwards is seen, so what was forged would have been.
+    assert!(
+        lab.verdict("shop/web", "shop/api-2", Protocol::Tcp)
+            .unwrap()
+            .is_allowed()
+    );
+    let frames = capture.finish();
+    let packets = frames
+        .iter()
+        .filter_map(|frame| Geneve::decode(&frame.bytes));
+    let sources: BTreeSet<_> = packets
+        .filter_map(|packet| packet.inner())
+        .map(|inner| *inner.source.ip())
+        .collect();
+    let api = lab.pod("shop/api-2").unwrap().address;
+    assert_eq!(sources, BTreeSet::from([web.address, api]));
+}
+
+#[test]
+fn a_service_spreads_over_its_pods_and_forgets_one_that_goes() {
+    let mut lab = Lab::with_pods("tbspread", &["shop/web", "shop/api-1", "shop/api-2"]).unwrap();
+    let service = Ipv4Addr::new(10, 96, 0, 10);
+    let ask = |lab: &Lab| {
+        let from = lab.pod("shop/web").unwrap().netns();
+        let probes = (0..32).map(|_| Probe::new(from, Protocol::Tcp, service, 80));
+        let verdicts = lab.prober.probe_all(probes);
+        let names = verdicts
+            .iter()
+            .map(|verdict| verdict.answered_by().map(str::to_owned));
+        names.collect::<BTreeSet<_>>()
+    };
+    let name = |pod: &str| Some(pod.to_owned());
+    assert_eq!(
+        ask(&lab),
+        BTreeSet::from([name("shop/api-1"), name("shop/api-2")])
+    );
+
+    lab.remove("shop/api-1").unwrap();
+    wait::until_true("the Service to forget the Pod that went", LIMIT, || {
+        Ok(ask(&lab) == BTreeSet::from([name("shop/api-2")]))
+    })
+    .unwrap();
 }
 
 #[test]
