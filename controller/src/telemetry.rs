@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The log.
 
-use std::io::stderr;
+use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -15,6 +15,7 @@ pub fn start(format: LogFormat) {
         .from_env_lossy();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
         .with_writer(stderr);
     match format {
         LogFormat::Text => builder.with_target(false).init(),
