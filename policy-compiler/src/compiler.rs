@@ -28,7 +28,7 @@ use self::services::Services;
 use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
 use crate::explain::{Cause, Explanation, Scope};
 use crate::ingest::{self, Parsed};
-use crate::model::{Kind, Node, ObjectKey, Pod};
+use crate::model::{Kind, Labels, Node, ObjectKey, Pod};
 use crate::pipeline::Builder;
 use crate::stage;
 
@@ -181,18 +181,8 @@ impl Compiler {
             }
         };
         match parsed {
-            Parsed::Node(node) => {
-                dirty.all_nodes = true;
-                dirty
-                    .attachments
-                    .extend(self.attachments.on_node(&node.name));
-                self.nodes.insert(node.name.clone(), node);
-            }
-            Parsed::Namespace { name, labels } => {
-                if self.identities.set_namespace(&name, Some(labels)) {
-                    dirty.policies.extend(self.policies.selecting_namespaces());
-                }
-            }
+            Parsed::Node(node) => self.set_node(&key.name, Some(node), dirty),
+            Parsed::Namespace { name, labels } => self.set_namespace(&name, Some(labels), dirty),
             Parsed::Pod(pod) => {
                 let old = self.pods.insert(key.clone(), pod);
                 dirty.pod(&key, old.as_ref(), self.pods.get(&key));
@@ -205,18 +195,8 @@ impl Compiler {
 
     fn delete_object(&mut self, key: &ObjectKey, dirty: &mut Dirty) {
         match key.kind {
-            Kind::Node => {
-                dirty.all_nodes = true;
-                dirty
-                    .attachments
-                    .extend(self.attachments.on_node(&key.name));
-                self.nodes.remove(&key.name);
-            }
-            Kind::Namespace => {
-                if self.identities.set_namespace(&key.name, None) {
-                    dirty.policies.extend(self.policies.selecting_namespaces());
-                }
-            }
+            Kind::Node => self.set_node(&key.name, None, dirty),
+            Kind::Namespace => self.set_namespace(&key.name, None, dirty),
             Kind::Pod => {
                 let old = self.pods.remove(key);
                 dirty.pod(key, old.as_ref(), None);
@@ -224,6 +204,23 @@ impl Compiler {
             Kind::Service => self.services.set(key.clone(), None, dirty),
             Kind::EndpointSlice => self.services.set_slice(key.clone(), None, dirty),
             Kind::NetworkPolicy => self.set_policy(key.clone(), None, dirty),
+        }
+    }
+
+    /// A node's object is as given, or gone.
+    fn set_node(&mut self, name: &str, node: Option<Node>, dirty: &mut Dirty) {
+        dirty.all_nodes = true;
+        dirty.attachments.extend(self.attachments.on_node(name));
+        match node {
+            Some(node) => self.nodes.insert(name.to_owned(), node),
+            None => self.nodes.remove(name),
+        };
+    }
+
+    /// A namespace's object is as given, or gone.
+    fn set_namespace(&mut self, name: &str, labels: Option<Labels>, dirty: &mut Dirty) {
+        if self.identities.set_namespace(name, labels) {
+            dirty.policies.extend(self.policies.selecting_namespaces());
         }
     }
 

@@ -172,10 +172,10 @@ impl Compiler {
         let service = self.services.services.get(key).cloned();
         let mut wanted = Vec::new();
         let mut groups = BTreeSet::new();
-        for port in service.iter().flat_map(|service| &service.ports) {
-            let Some(service) = &service else {
-                continue;
-            };
+        let ports = service
+            .iter()
+            .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+        for (service, port) in ports {
             let endpoints = self.endpoints(key, service, port);
             let id = self
                 .services
