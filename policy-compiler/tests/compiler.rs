@@ -9,8 +9,6 @@ mod incremental;
 mod packets;
 #[path = "compiler/pipeline.rs"]
 mod pipeline;
-#[path = "compiler/reference.rs"]
-mod reference;
 #[path = "compiler/verdicts.rs"]
 mod verdicts;
 #[path = "compiler/world.rs"]

@@ -8,9 +8,9 @@ use flow_sim::Packet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use policy_compiler::{Change, Compiler, Config, Object};
 use proptest::prelude::*;
+use reference::Party;
 
 use crate::packets::Net;
-use crate::reference::{self, Party};
 use crate::world::{self, PodSpecimen};
 
 type Labels = BTreeMap<String, String>;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A naive reading of the `NetworkPolicy` API, sentence by sentence; shares no code with the compiler.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,20 +17,24 @@ type RuleParts<'a> = (
 
 /// A Pod as the API sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct Party {
-    pub(crate) namespace: String,
-    pub(crate) namespace_labels: Labels,
-    pub(crate) labels: Labels,
-    pub(crate) address: Ipv4Addr,
+pub struct Party {
+    /// Name of its namespace.
+    pub namespace: String,
+    /// Labels of its namespace, `kubernetes.io/metadata.name` among them.
+    pub namespace_labels: Labels,
+    /// Its own labels.
+    pub labels: Labels,
+    /// Its address.
+    pub address: Ipv4Addr,
     /// Named ports: name, protocol, number.
-    pub(crate) named_ports: Vec<(String, &'static str, u16)>,
+    pub named_ports: Vec<(String, &'static str, u16)>,
 }
 
 /// Whether a connection from `from` to `to` is allowed.
 ///
 /// "For a connection from a source pod to a destination pod to be allowed, both the egress policy on
 /// the source pod and the ingress policy on the destination pod need to allow the connection."
-pub(crate) fn allows(
+pub fn allows(
     policies: &[NetworkPolicy],
     from: &Party,
     to: &Party,
