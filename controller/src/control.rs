@@ -225,6 +225,8 @@ pub struct Control {
     /// What the compiler has read of them.
     addresses: BTreeMap<String, IpAddr>,
     pod_cidrs: BTreeMap<String, String>,
+    /// The Pod CIDRs of all nodes, comma-separated.
+    cluster_cidrs: String,
     rejected: BTreeMap<ObjectKey, String>,
     machines: BTreeMap<ConnectionId, Machine>,
     /// Machines whose standing must be looked at again.
@@ -258,6 +260,7 @@ impl Control {
             node_objects: BTreeSet::new(),
             addresses: BTreeMap::new(),
             pod_cidrs: BTreeMap::new(),
+            cluster_cidrs: String::new(),
             rejected: BTreeMap::new(),
             machines: BTreeMap::new(),
             unjudged: BTreeSet::new(),
@@ -585,12 +588,15 @@ impl Control {
     /// Takes over what the compiler has read of Node objects; machines learn what is different.
     fn read_node_objects(&mut self) {
         let (mut addresses, mut pod_cidrs) = (BTreeMap::new(), BTreeMap::new());
+        let mut all_cidrs = BTreeSet::new();
         for node in self.compiler.nodes() {
             addresses.extend(node.address.map(|address| (node.name.clone(), address)));
             let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
             pod_cidrs.insert(node.name.clone(), cidrs.join(","));
+            all_cidrs.extend(cidrs);
         }
-        if addresses != self.addresses {
+        let cluster_cidrs = Vec::from_iter(all_cidrs).join(",");
+        if addresses != self.addresses || cluster_cidrs != self.cluster_cidrs {
             self.unwritten.extend(self.nodes.keys().cloned());
         }
         for (node, cidrs) in &pod_cidrs {
@@ -600,6 +606,7 @@ impl Control {
         }
         self.addresses = addresses;
         self.pod_cidrs = pod_cidrs;
+        self.cluster_cidrs = cluster_cidrs;
     }
 
     /// Everything that was sent is acknowledged by every connected switch.

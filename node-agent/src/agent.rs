@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use ovsdb_client::{Client, Monitor, Outcome, Remote, Replica, RowError};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -14,6 +15,7 @@ use crate::desired::{self, DATABASE, DesiredError, Observed, desired};
 use crate::neighbours::{Keeper, Known};
 use crate::underlay::{Link, Underlay, UnderlayError};
 use crate::unixctl::{Unixctl, UnixctlError};
+use crate::{host, kernel};
 
 /// The pause before another attempt to reach ovsdb-server, and after a refused transaction.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +42,11 @@ pub struct Agent {
     /// vswitchd makes it anew, and knows no neighbours.
     endpoint: Option<String>,
     endpoint_ifindex: Option<i64>,
+    /// The Pod CIDRs of the cluster, and the gateway port's number in OVSDB, in the last round.
+    cluster_cidrs: Vec<IpNetwork>,
+    gateway_ifindex: Option<i64>,
     complaint: Complaint,
+    gateway_complaint: Complaint,
 }
 
 /// Why a connection to OVSDB is given up.
@@ -86,6 +92,19 @@ enum NoTunnels {
     Row(#[from] RowError),
 }
 
+/// Why the node's own kernel does not reach Pods at present.
+#[derive(Debug, thiserror::Error)]
+enum NoGateway {
+    #[error(
+        "the kernel has no link {name} with the number that vswitchd has reported; is vswitchd \
+         running in this network namespace?",
+        name = desired::GATEWAY
+    )]
+    NotThere,
+    #[error("{0}")]
+    Kernel(#[from] UnderlayError),
+}
+
 /// Says the same thing once only.
 #[derive(Debug, Default)]
 struct Complaint {
@@ -112,7 +131,10 @@ impl Agent {
             peers: Vec::new(),
             endpoint: None,
             endpoint_ifindex: None,
+            cluster_cidrs: Vec::new(),
+            gateway_ifindex: None,
             complaint: Complaint::default(),
+            gateway_complaint: Complaint::default(),
         })
     }
 
@@ -158,17 +180,23 @@ impl Agent {
         }
     }
 
-    /// Whether OVSDB says what calls for a round at once: other peers, or a new vswitchd.
+    /// Whether OVSDB says what calls for a round at once: other peers, other Pod CIDRs, or a new
+    /// vswitchd.
     fn has_news(&mut self, replica: &Replica) -> Result<bool, RowError> {
         let peers = desired::peers(&self.config, replica)?;
         let ifindex = match &self.endpoint {
             None => None,
             Some(name) => desired::ifindex(replica, name)?,
         };
-        if (&peers, ifindex) == (&self.peers, self.endpoint_ifindex) {
+        let cidrs = desired::cluster_cidrs(&self.config, replica)?;
+        let gateway = desired::ifindex(replica, desired::GATEWAY)?;
+        if (&peers, ifindex) == (&self.peers, self.endpoint_ifindex)
+            && (&cidrs, gateway) == (&self.cluster_cidrs, self.gateway_ifindex)
+        {
             return Ok(false);
         }
         (self.peers, self.endpoint_ifindex) = (peers, ifindex);
+        (self.cluster_cidrs, self.gateway_ifindex) = (cidrs, gateway);
         self.keeper.hurry();
         Ok(true)
     }
@@ -214,13 +242,51 @@ impl Agent {
                 self.observed.resolved.clear();
             }
         }
+        let host_is_wrong = match self.keep_gateway().await {
+            Ok(()) => {
+                self.gateway_complaint.resolved("this node reaches Pods");
+                false
+            }
+            Err(cause) => {
+                self.gateway_complaint
+                    .warn(&format!("this node does not reach Pods: {cause}"));
+                true
+            }
+        };
         let resolved = &self.observed.resolved;
         let missing = self
             .peers
             .iter()
             .filter(|peer| !resolved.contains(peer))
             .count();
-        self.keeper.pause(missing)
+        self.keeper.pause(missing + usize::from(host_is_wrong))
+    }
+
+    /// Keeps the way between the node's own kernel and the Pods.
+    async fn keep_gateway(&self) -> Result<(), NoGateway> {
+        let Some(ifindex) = self.gateway_ifindex else {
+            // vswitchd has not made it yet; when it has, OVSDB says so.
+            return Ok(());
+        };
+        let handle = self.underlay.handle();
+        let (index, present) = kernel::present(handle, desired::GATEWAY)
+            .await?
+            .filter(|(index, _)| i64::from(*index) == ifindex)
+            .ok_or(NoGateway::NotThere)?;
+        if kernel::allow_forwarding()? {
+            tracing::info!("let the kernel forward packets");
+        }
+        let plan = host::plan(&self.cluster_cidrs, &present);
+        if plan.is_empty() {
+            return Ok(());
+        }
+        kernel::carry_out(handle, index, &plan, self.config.encap_ip).await?;
+        tracing::info!(
+            added = plan.add.len(),
+            removed = plan.remove.len(),
+            "routes of this node to Pods"
+        );
+        Ok(())
     }
 
     async fn keep_neighbours(&mut self, replica: &Replica) -> Result<(), NoTunnels> {

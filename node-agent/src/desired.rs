@@ -7,12 +7,13 @@
 //! targets are replaced in one transaction, and rows that are right are never written again.
 
 mod columns;
-mod tunnel;
+mod port;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use ovsdb_client::{
     Condition, Datum, MonitorRequest, Mutation, Replica, Row, RowError, Transaction, Uuid,
 };
@@ -25,6 +26,9 @@ pub const DATABASE: &str = "Open_vSwitch";
 
 /// The tunnel port.
 pub const TUNNEL: &str = "culvert-tun";
+
+/// The gateway port: between the Pods and the node's own kernel.
+pub const GATEWAY: &str = "culvert-gw";
 
 /// Key that marks rows the agent made, in `external_ids`.
 const ROLE: &str = "culvert-role";
@@ -99,7 +103,15 @@ pub fn monitor_request() -> MonitorRequest {
         .table("Port", ["name", "interfaces"])
         .table(
             "Interface",
-            ["name", "type", "options", "external_ids", "ifindex"],
+            [
+                "name",
+                "type",
+                "options",
+                "mac",
+                "mtu_request",
+                "external_ids",
+                "ifindex",
+            ],
         )
         .table("Controller", connection)
         .table("Manager", connection)
@@ -141,6 +153,20 @@ pub fn peers(config: &Config, replica: &Replica) -> Result<Vec<Ipv4Addr>, RowErr
         return Ok(Vec::new());
     };
     Ok(parse_peers(row)?.unwrap_or_default())
+}
+
+/// The Pod CIDRs of the cluster that the controller has written, in its order. A word that is no
+/// network is left out.
+///
+/// # Errors
+/// If a row has another shape than the schema of Open vSwitch says.
+pub fn cluster_cidrs(config: &Config, replica: &Replica) -> Result<Vec<IpNetwork>, RowError> {
+    let Some(row) = bridge(replica, &config.bridge)? else {
+        return Ok(Vec::new());
+    };
+    let text = row.map_value("external_ids", "culvert-cluster-cidrs")?;
+    let words = text.unwrap_or_default().split(',');
+    Ok(words.filter_map(|word| word.trim().parse().ok()).collect())
 }
 
 /// The `datapath_type` of a bridge, `None` if there is no bridge of this name.
@@ -241,8 +267,10 @@ impl Planner<'_> {
                 ("interfaces", Datum::from(&interface)),
             ],
         );
-        let tunnel = self.tunnel(None)?;
-        let ports = [Some(Datum::from(&local)), tunnel].into_iter().flatten();
+        let mut ports = vec![Datum::from(&local)];
+        for own in self.own_ports() {
+            ports.extend(self.own_port(own, None)?);
+        }
         let bridge = self.plan.transaction.insert(
             "Bridge",
             [
@@ -301,8 +329,10 @@ impl Planner<'_> {
                 .push(format!("set keys of {}", self.config.bridge));
         }
         mutations.extend(self.controllers(row)?);
-        if let Some(port) = self.tunnel(Some(row))? {
-            mutations.push(Mutation::insert("ports", port));
+        for own in self.own_ports() {
+            if let Some(port) = self.own_port(own, Some(row))? {
+                mutations.push(Mutation::insert("ports", port));
+            }
         }
         self.mutate(row, mutations);
         Ok(())

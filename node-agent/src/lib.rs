@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prepares an Open vSwitch node for Culvert and keeps it so.
 //!
-//! [`desired`] and [`neighbours`] decide and do no IO; [`agent`] runs what they decide through
-//! OVSDB, netlink ([`underlay`]) and the control socket of vswitchd ([`unixctl`]).
+//! [`desired`], [`host`] and [`neighbours`] decide and do no IO; [`agent`] runs what they decide
+//! through OVSDB, netlink ([`underlay`], [`kernel`]) and the control socket of vswitchd
+//! ([`unixctl`]).
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod args;
 pub mod config;
 pub mod desired;
+pub mod host;
+pub mod kernel;
 pub mod neighbours;
 pub mod telemetry;
 pub mod underlay;

@@ -63,6 +63,11 @@ impl MacAddress {
         Self(bytes)
     }
 
+    /// Its bytes.
+    pub const fn bytes(self) -> [u8; 6] {
+        self.0
+    }
+
     /// Reads six hexadecimal numbers with colons between them.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 6];
@@ -93,6 +98,11 @@ impl Underlay {
             rtnetlink::new_connection().map_err(|error| failed("open a netlink socket")(&error))?;
         tokio::spawn(connection);
         Ok(Self { handle })
+    }
+
+    /// The connection itself.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// The link that has an address, `None` if none has it.
@@ -270,7 +280,8 @@ fn usable_neighbour(
     address.zip(mac)
 }
 
-fn failed(action: &'static str) -> impl Fn(&dyn fmt::Display) -> UnderlayError {
+/// Makes an error of a reason.
+pub(crate) fn failed(action: &'static str) -> impl Fn(&dyn fmt::Display) -> UnderlayError {
     move |reason| UnderlayError {
         action,
         reason: reason.to_string(),

@@ -249,6 +249,61 @@ fn reachable_peers_are_known_to_ovs_and_stay_known() {
 }
 
 #[test]
+fn the_nodes_kernel_has_a_route_to_every_pod_cidr_also_when_the_port_is_made_anew() {
+    let bed = bed("gw", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "agent", &[]);
+    let ip = |words: &str| node.netns().ip(words);
+    let routes = || ip("-4 route show proto 193");
+    let become_right = |what: &str, wanted: &[&str]| {
+        wait::until_true(what, LIMIT, || {
+            let routes = routes()?;
+            let lines: Vec<&str> = routes.lines().map(str::trim).collect();
+            Ok(lines == wanted)
+        })
+        .unwrap();
+    };
+    let one = "10.10.1.0/24 via 169.254.1.1 dev culvert-gw src 10.98.0.11 onlink";
+    let two = "10.10.2.0/24 via 169.254.1.1 dev culvert-gw src 10.98.0.11 onlink";
+
+    let cidrs = |text: &str| {
+        let set = format!("set Bridge br-int external_ids:culvert-cluster-cidrs=\"{text}\"");
+        node.ovs().vsctl(&set).unwrap();
+    };
+    cidrs("10.10.1.0/24,10.10.2.0/24");
+    become_right("routes to both", &[one, two]);
+    let neighbours = ip("neigh show dev culvert-gw nud permanent").unwrap();
+    assert!(
+        neighbours.contains("169.254.1.1 lladdr 0a:58:a9:fe:01:01"),
+        "{neighbours}"
+    );
+    let link = ip("link show dev culvert-gw").unwrap();
+    assert!(link.contains("link/ether 0a:58:a9:fe:01:02"), "{link}");
+    assert!(link.contains("mtu 1434"), "{link}");
+
+    // A new device has no routes.
+    let number =
+        || ip("-o link show dev culvert-gw").map(|line| line.split(':').next().map(str::to_owned));
+    let before = number().unwrap();
+    node.ovs().vsctl("del-port culvert-gw").unwrap();
+    wait::until_true("a new device", LIMIT, || {
+        Ok(number().is_ok_and(|now| now != before))
+    })
+    .unwrap();
+    become_right("routes to both again", &[one, two]);
+
+    cidrs("10.10.1.0/24");
+    become_right("the route to what is left", &[one]);
+
+    // What somebody else takes away comes back, and what is not ours stays.
+    ip("route add 192.0.2.0/24 dev culvert-gw").unwrap();
+    ip("route del 10.10.1.0/24").unwrap();
+    become_right("the route that was taken away", &[one]);
+    let foreign = ip("route show 192.0.2.0/24").unwrap();
+    assert!(foreign.contains("culvert-gw"), "{foreign}");
+}
+
+#[test]
 fn endpoint_on_a_link_that_is_no_bridge_is_explained() {
     let bed = bed("nobr", 1);
     let management = bed.node(1).unwrap().management().to_string();

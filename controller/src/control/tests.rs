@@ -196,6 +196,7 @@ fn view(node: &str, datapath_id: u64) -> MachineView {
             controllers: BTreeSet::from(["tcp:127.0.0.1:6653".to_owned()]),
             agent: None,
             pod_cidrs: None,
+            cluster_cidrs: None,
             peers: None,
             peers_resolved: BTreeSet::new(),
         }),
@@ -582,6 +583,10 @@ fn machines_learn_their_peers_and_their_pod_cidrs() {
     );
     assert!(
         written.contains(r#"["culvert-pod-cidrs","10.10.1.0/24"]"#),
+        "{written}"
+    );
+    assert!(
+        written.contains(r#"["culvert-cluster-cidrs","10.10.1.0/24,10.10.2.0/24"]"#),
         "{written}"
     );
     world.manifest(

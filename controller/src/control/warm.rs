@@ -11,7 +11,7 @@ use std::time::Instant;
 use policy_compiler::{AttachmentKey, AttachmentStatus};
 
 use super::{Control, Effect};
-use crate::machine::facts::Mark;
+use crate::machine::facts::{BridgeFacts, Mark};
 use crate::machine::{Claim, Facts, MachineView, PodInterface};
 
 impl Control {
@@ -73,7 +73,12 @@ impl Control {
             }
             marks.push((name.as_str(), mark));
         }
-        let facts = Facts::needed(&record.view, pod_cidrs, &peers.join(","), marks);
+        let shall = BridgeFacts {
+            pod_cidrs,
+            cluster_cidrs: &self.cluster_cidrs,
+            peers: &peers.join(","),
+        };
+        let facts = Facts::needed(&record.view, shall, marks);
         for key in done {
             self.attachments.ready(&key);
         }

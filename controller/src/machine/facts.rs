@@ -15,11 +15,23 @@ pub struct Facts {
 
 /// Keys that the controller writes on the bridge.
 const POD_CIDRS: &str = "culvert-pod-cidrs";
+const CLUSTER_CIDRS: &str = "culvert-cluster-cidrs";
 const PEERS: &str = "culvert-peers";
 
 /// Keys that the controller writes on a Pod's Interface.
 const READY: &str = "culvert-ready";
 const ERROR: &str = "culvert-error";
+
+/// What the bridge shall say; empty text takes a key away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BridgeFacts<'a> {
+    /// The node's Pod CIDRs.
+    pub pod_cidrs: &'a str,
+    /// The Pod CIDRs of all nodes.
+    pub cluster_cidrs: &'a str,
+    /// The tunnel addresses of the other nodes.
+    pub peers: &'a str,
+}
 
 /// What an Interface shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,26 +52,18 @@ impl Facts {
     /// `marks` need not name every Interface; those it does not name stay as they are.
     pub fn needed<'a>(
         view: &MachineView,
-        pod_cidrs: &str,
-        peers: &str,
+        shall: BridgeFacts<'_>,
         marks: impl IntoIterator<Item = (&'a str, Mark)>,
     ) -> Self {
         let mut facts = Self::default();
         if let Some(bridge) = &view.bridge {
-            facts.compare(
-                "Bridge",
-                bridge.row,
-                POD_CIDRS,
-                bridge.pod_cidrs.as_deref(),
-                Some(pod_cidrs),
-            );
-            facts.compare(
-                "Bridge",
-                bridge.row,
-                PEERS,
-                bridge.peers.as_deref(),
-                Some(peers),
-            );
+            for (key, is, shall) in [
+                (POD_CIDRS, &bridge.pod_cidrs, shall.pod_cidrs),
+                (CLUSTER_CIDRS, &bridge.cluster_cidrs, shall.cluster_cidrs),
+                (PEERS, &bridge.peers, shall.peers),
+            ] {
+                facts.compare("Bridge", bridge.row, key, is.as_deref(), Some(shall));
+            }
         }
         for (name, mark) in marks {
             let Some(interface) = view.interfaces.get(name) else {
@@ -122,12 +126,13 @@ impl Facts {
 
     /// Carries the facts over to `view`, as the server does.
     pub fn apply(&self, view: &mut MachineView) {
-        let bridge = view
-            .bridge
-            .as_mut()
-            .map(|bridge| (bridge.row, &mut bridge.pod_cidrs, &mut bridge.peers));
-        if let Some((row, pod_cidrs, peers)) = bridge {
-            self.set(("Bridge", row), [(POD_CIDRS, pod_cidrs), (PEERS, peers)]);
+        if let Some(bridge) = &mut view.bridge {
+            let keys = [
+                (POD_CIDRS, &mut bridge.pod_cidrs),
+                (CLUSTER_CIDRS, &mut bridge.cluster_cidrs),
+                (PEERS, &mut bridge.peers),
+            ];
+            self.set(("Bridge", bridge.row), keys);
         }
         for interface in view.interfaces.values_mut() {
             let keys = [(READY, &mut interface.ready), (ERROR, &mut interface.error)];
@@ -135,7 +140,11 @@ impl Facts {
         }
     }
 
-    fn set(&self, row: (&'static str, Uuid), keys: [(&'static str, &mut Option<String>); 2]) {
+    fn set<'a>(
+        &self,
+        row: (&'static str, Uuid),
+        keys: impl IntoIterator<Item = (&'static str, &'a mut Option<String>)>,
+    ) {
         let Some(written) = self.rows.get(&row) else {
             return;
         };
@@ -183,6 +192,7 @@ mod tests {
                 controllers: Default::default(),
                 agent: None,
                 pod_cidrs: None,
+                cluster_cidrs: None,
                 peers: Some("192.0.2.9".to_owned()),
                 peers_resolved: Default::default(),
             }),
@@ -200,7 +210,12 @@ mod tests {
             ("veth2", Mark::Error("wrong node".to_owned())),
             ("gone", Mark::Ready),
         ];
-        Facts::needed(view, "10.10.1.0/24", "192.0.2.2,192.0.2.3", marks)
+        let shall = BridgeFacts {
+            pod_cidrs: "10.10.1.0/24",
+            cluster_cidrs: "10.10.1.0/24,10.10.2.0/24",
+            peers: "192.0.2.2,192.0.2.3",
+        };
+        Facts::needed(view, shall, marks)
     }
 
     #[test]
@@ -228,12 +243,12 @@ mod tests {
     fn an_interface_that_has_no_answer_yet_stays_as_it_is() {
         let view = view();
         let peers = view.bridge.as_ref().unwrap().peers.clone().unwrap();
-        let facts = Facts::needed(
-            &view,
-            "",
-            &peers,
-            [("veth1", Mark::AsItIs), ("veth2", Mark::Ready)],
-        );
+        let shall = BridgeFacts {
+            peers: &peers,
+            ..BridgeFacts::default()
+        };
+        let marks = [("veth1", Mark::AsItIs), ("veth2", Mark::Ready)];
+        let facts = Facts::needed(&view, shall, marks);
         assert!(facts.is_empty(), "{facts:?}");
     }
 
@@ -241,7 +256,7 @@ mod tests {
     fn nothing_takes_both_marks_away() {
         let mut view = view();
         let marks = [("veth1", Mark::Nothing), ("veth2", Mark::Nothing)];
-        Facts::needed(&view, "", "192.0.2.9", marks).apply(&mut view);
+        Facts::needed(&view, BridgeFacts::default(), marks).apply(&mut view);
         assert!(
             view.interfaces
                 .values()

@@ -40,6 +40,8 @@ pub struct Bridge {
     pub agent: Option<String>,
     /// `culvert-pod-cidrs`, as it stands there.
     pub pod_cidrs: Option<String>,
+    /// `culvert-cluster-cidrs`, as it stands there.
+    pub cluster_cidrs: Option<String>,
     /// `culvert-peers`, as it stands there.
     pub peers: Option<String>,
     /// Peers whose link-layer address the machine knows.
@@ -181,6 +183,7 @@ fn read_bridge(replica: &Replica, row: &Row) -> Result<Bridge, RowError> {
         controllers,
         agent: text(row, "culvert-agent")?,
         pod_cidrs: text(row, "culvert-pod-cidrs")?,
+        cluster_cidrs: text(row, "culvert-cluster-cidrs")?,
         peers: text(row, "culvert-peers")?,
         peers_resolved: resolved
             .split(',')

@@ -19,6 +19,8 @@ const TUNNEL_INTERFACE: u128 = 6;
 const CONTROLLER: u128 = 7;
 const MANAGER: u128 = 8;
 const OTHER: u128 = 9;
+const GATEWAY_PORT: u128 = 10;
+const GATEWAY_INTERFACE: u128 = 11;
 
 fn config() -> Config {
     Config {
@@ -86,7 +88,7 @@ fn settled() -> World {
             ("Bridge", BRIDGE),
             json!({
                 "name": "br-int",
-                "ports": ["set", [uuid(LOCAL_PORT), uuid(TUNNEL_PORT)]],
+                "ports": ["set", [uuid(LOCAL_PORT), uuid(TUNNEL_PORT), uuid(GATEWAY_PORT)]],
                 "controller": uuid(CONTROLLER),
                 "fail_mode": "secure",
                 "protocols": "OpenFlow15",
@@ -124,6 +126,21 @@ fn settled() -> World {
                     ("remote_ip", "flow"),
                 ]),
                 "external_ids": map(&[(ROLE, "tunnel")]),
+            }),
+        ),
+        (
+            ("Port", GATEWAY_PORT),
+            json!({"name": GATEWAY, "interfaces": uuid(GATEWAY_INTERFACE)}),
+        ),
+        (
+            ("Interface", GATEWAY_INTERFACE),
+            json!({
+                "name": GATEWAY,
+                "type": "internal",
+                "options": map(&[]),
+                "mac": "0a:58:a9:fe:01:02",
+                "mtu_request": 1434,
+                "external_ids": map(&[(ROLE, "gateway")]),
             }),
         ),
         (
@@ -191,7 +208,7 @@ fn node_that_is_right_is_left_alone() {
 }
 
 #[test]
-fn fresh_node_gets_bridge_controller_and_tunnel_in_one_transaction() {
+fn fresh_node_gets_bridge_controller_and_ports_in_one_transaction() {
     let operations = operations(&config(), &observed(), &fresh());
     let inserts: BTreeMap<_, _> = operations
         .iter()
@@ -223,7 +240,9 @@ fn fresh_node_gets_bridge_controller_and_tunnel_in_one_transaction() {
     );
     assert_eq!(bridge["controller"], named(("Controller", "")));
     let ports = bridge["ports"][1].as_array().unwrap();
-    assert!(ports.contains(&named(("Port", "br-int"))) && ports.contains(&named(("Port", TUNNEL))));
+    for port in ["br-int", TUNNEL, GATEWAY] {
+        assert!(ports.contains(&named(("Port", port))), "{port}");
+    }
     let controller = &inserts[&("Controller", "")]["row"];
     assert_eq!(controller["target"], "tcp:10.99.0.1:6653");
     assert_eq!(controller["inactivity_probe"], 30000);
@@ -234,6 +253,10 @@ fn fresh_node_gets_bridge_controller_and_tunnel_in_one_transaction() {
     );
     let tunnel = &inserts[&("Interface", TUNNEL)]["row"];
     assert_eq!(tunnel["type"], "geneve");
+    let gateway = &inserts[&("Interface", GATEWAY)]["row"];
+    assert_eq!(gateway["type"], "internal");
+    assert_eq!(gateway["mac"], "0a:58:a9:fe:01:02");
+    assert_eq!(gateway["mtu_request"], 1434);
     let attached = json!({
         "op": "mutate",
         "table": "Open_vSwitch",
@@ -411,7 +434,8 @@ fn tunnel_with_another_endpoint_is_corrected_in_place() {
 #[test]
 fn tunnel_on_another_bridge_is_moved() {
     let mut world = settled();
-    set(&mut world, ("Bridge", BRIDGE), "ports", uuid(LOCAL_PORT));
+    let ports = json!(["set", [uuid(LOCAL_PORT), uuid(GATEWAY_PORT)]]);
+    set(&mut world, ("Bridge", BRIDGE), "ports", ports);
     let mut other = world[&("Bridge", BRIDGE)].clone();
     other["name"] = json!("br-old");
     other["ports"] = uuid(TUNNEL_PORT);
