@@ -526,11 +526,11 @@ fn a_full_table_refuses_new_flows_only() {
 }
 
 #[test]
-fn the_chosen_flow_mod_is_refused() {
+fn the_chosen_addition_is_refused() {
     let mut peer = Peer::new();
     let code = ErrorCode::from_name("OFPFMFC_UNKNOWN").unwrap();
     let faults = peer.switch.faults_mut(peer.id).unwrap();
-    faults.refuse_flow_mod.insert(2, code);
+    faults.refuse_addition.insert(2, code);
     let answer = peer.bundle(&[add(&flow(1)), add(&flow(2))]);
     assert_eq!(errors(&answer), ["OFPFMFC_UNKNOWN", "OFPBFC_MSG_FAILED"]);
     assert!(committed(&peer.bundle(&[add(&flow(1)), add(&flow(2))])));

@@ -43,9 +43,11 @@ impl Switch {
         now: Duration,
         undo: &mut Vec<Undo>,
     ) -> Result<(), ErrorCode> {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.flow_mods += 1;
-            let refused = connection.faults.refuse_flow_mod.get(&connection.flow_mods);
+        if request.command == FlowCommand::Add
+            && let Some(connection) = self.connections.get_mut(&id)
+        {
+            connection.additions += 1;
+            let refused = connection.faults.refuse_addition.get(&connection.additions);
             if let Some(code) = refused {
                 return Err(*code);
             }

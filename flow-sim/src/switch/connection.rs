@@ -35,8 +35,8 @@ pub(super) struct Connection {
     pub(super) faults: Faults,
     pub(super) received: u64,
     pub(super) sent: u64,
-    /// flow_mods carried out.
-    pub(super) flow_mods: u64,
+    /// Additions of flows carried out or refused.
+    pub(super) additions: u64,
     /// Bundles committed.
     pub(super) commits: u64,
     outbox: VecDeque<(Duration, Vec<u8>)>,
@@ -58,7 +58,7 @@ impl Connection {
             faults: Faults::default(),
             received: 0,
             sent: 0,
-            flow_mods: 0,
+            additions: 0,
             commits: 0,
             outbox: VecDeque::new(),
         };

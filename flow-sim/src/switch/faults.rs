@@ -14,9 +14,9 @@ pub struct Faults {
     pub close_after_received: Option<u64>,
     /// The connection closes instead of sending one more message than this.
     pub close_after_sent: Option<u64>,
-    /// The k-th flow_mod that is carried out on this connection (from 1, in bundles when they are
-    /// committed) is refused with this error.
-    pub refuse_flow_mod: BTreeMap<u64, ErrorCode>,
+    /// The k-th addition of a flow on this connection (from 1, in bundles when they are committed) is
+    /// refused with this error. Deletions are not: what OVS cannot read it does not hold either.
+    pub refuse_addition: BTreeMap<u64, ErrorCode>,
     /// Every message is sent this much later.
     pub delay: Duration,
     /// What happens to a bundle commit.
