@@ -37,6 +37,7 @@ pub(crate) struct Run {
     retry: VecDeque<Vec<Op>>,
     last: Last,
     blind_retries: u32,
+    /// The switch has acknowledged a bundle that deletes the markers.
     markers_dropped: bool,
 }
 
@@ -159,7 +160,7 @@ impl Run {
         while let Some(ops) = self.retry.pop_front() {
             let ops = screen(ops, around)?;
             if !ops.is_empty() {
-                return Ok(Some((ops, false)));
+                return Ok(Some((self.without_markers(ops, around), false)));
             }
         }
         while matches!(self.last, Last::Ahead) {
@@ -170,13 +171,9 @@ impl Run {
                 self.last = Last::Held(ops);
                 break;
             }
-            let mut ops = screen(ops, around)?;
-            if !self.markers_dropped {
-                self.markers_dropped = true;
-                ops.splice(0..0, around.ledger.drop_markers());
-            }
+            let ops = screen(ops, around)?;
             if !ops.is_empty() {
-                return Ok(Some((ops, false)));
+                return Ok(Some((self.without_markers(ops, around), false)));
             }
         }
         if busy {
@@ -193,6 +190,15 @@ impl Run {
         }
         self.last = Last::InFlight;
         Ok(Some((ops, true)))
+    }
+
+    /// Has the bundle delete the markers, unless an acknowledged one did. Any bundle in flight may be
+    /// the first that the switch carries out: those before it may be refused.
+    fn without_markers(&self, mut ops: Vec<Op>, around: &mut Surroundings<'_>) -> Vec<Op> {
+        if !self.markers_dropped && !drops_markers(&ops) {
+            ops.splice(0..0, around.ledger.drop_markers());
+        }
+        ops
     }
 
     fn count(&mut self, ops: &[Op]) {
@@ -260,6 +266,7 @@ impl Run {
         match outcome {
             Outcome::Committed { ops, failures } => {
                 self.blind_retries = 0;
+                self.markers_dropped |= drops_markers(&ops);
                 if matches!(self.last, Last::InFlight) {
                     self.last = Last::Done;
                 }
@@ -322,6 +329,10 @@ impl Run {
             .extend(others.into_iter().map(|refused| refused.ops));
         Ok(())
     }
+}
+
+fn drops_markers(ops: &[Op]) -> bool {
+    ops.iter().any(|op| matches!(op, Op::DropMarker(_)))
 }
 
 /// Leaves out what this switch cannot take, before it refuses the whole bundle for it.

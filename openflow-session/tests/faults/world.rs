@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flow_sim::{ConnectionId, Faults, Switch};
+use flow_sim::{ConnectionId, Faults, Sim, Switch};
 use openflow_codec::message::flow_mod::FlowCommand;
 use openflow_codec::{
     Action, Bucket, Cookie, DatapathId, Flow, Framer, Group, GroupId, GroupType, Match, Message,
     TableId,
 };
 use openflow_session::{
-    Config, Event, Generation, Layer, LayerState, Reconciled, Rejection, Session,
+    Config, EntryId, Event, Generation, Layer, LayerState, Reconciled, Rejection, Session,
 };
 
 use crate::pipeline;
@@ -26,6 +26,15 @@ pub(crate) struct World {
     clock: Duration,
     wanted: (LayerState, LayerState),
     generation: u64,
+    /// Flows of somebody else.
+    foreign: BTreeSet<Flow>,
+}
+
+/// Where a stream ends, perhaps in the middle of a message: after so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    ToSwitch(usize),
+    FromSwitch(usize),
 }
 
 /// A connection.
@@ -39,6 +48,12 @@ pub(crate) struct Link {
     pub(crate) flow_log: Vec<String>,
     /// Byte of the switch's stream that is damaged, and how.
     pub(crate) damage: Option<(usize, u8)>,
+    pub(crate) cut: Option<Cut>,
+    /// What the switch has not read yet.
+    unread: Vec<u8>,
+    /// Until when the switch neither reads nor says anything.
+    stopped_until: Duration,
+    told: usize,
     heard: usize,
     /// Comparisons that must end before the connection counts as settled.
     comparisons: usize,
@@ -106,6 +121,7 @@ impl World {
             clock: Duration::ZERO,
             wanted: (LayerState::default(), LayerState::default()),
             generation: 0,
+            foreign: BTreeSet::from([foreign_flow()]),
         };
         world.add_foreign();
         world
@@ -113,8 +129,21 @@ impl World {
 
     fn add_foreign(&mut self) {
         let sim = self.switch.sim_mut();
-        sim.add_flow(foreign_flow()).expect("a sound flow");
+        for flow in &self.foreign {
+            sim.add_flow(flow.clone()).expect("a sound flow");
+        }
         sim.set_group(foreign_group()).expect("a sound group");
+    }
+
+    /// Somebody else adds a flow of their own.
+    pub(crate) fn add_foreign_flow(&mut self, flow: Flow) {
+        self.foreign.insert(flow);
+        self.add_foreign();
+    }
+
+    /// Somebody changes the switch behind the owner's back.
+    pub(crate) fn meddle(&mut self, change: impl FnOnce(&mut Sim)) {
+        change(self.switch.sim_mut());
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -172,6 +201,10 @@ impl World {
             group_mods: 0,
             flow_log: Vec::new(),
             damage: None,
+            cut: None,
+            unread: Vec::new(),
+            stopped_until: Duration::ZERO,
+            told: 0,
             heard: 0,
             comparisons: 1,
             sent: Framer::new(),
@@ -184,8 +217,21 @@ impl World {
         self.switch.faults_mut(link.id).expect("connected")
     }
 
+    /// The switch neither reads nor says anything for so long.
+    pub(crate) fn stop(&self, link: &mut Link, how_long: Duration) {
+        link.stopped_until = self.clock + how_long;
+    }
+
     pub(crate) fn disconnect(&mut self, link: Link) {
+        // Bytes that have arrived are read before the end of the stream is seen.
+        self.switch.receive(link.id, &link.unread, self.clock);
         self.switch.disconnect(link.id);
+    }
+
+    /// Ends a connection and makes one without faults.
+    pub(crate) fn reconnect(&mut self, link: &mut Link) {
+        let next = self.connect(Faults::default());
+        self.disconnect(std::mem::replace(link, next));
     }
 
     pub(crate) fn restart(&mut self) {
@@ -204,8 +250,7 @@ impl World {
     /// As [`World::settle`], with a new connection if this one is lost.
     pub(crate) fn settle_somehow(&mut self, link: &mut Link) {
         if !self.settle(link) {
-            self.switch.disconnect(link.id);
-            *link = self.connect(Faults::default());
+            self.reconnect(link);
             assert!(self.settle(link), "no fault is left: {:?}", link.events);
         }
     }
@@ -241,7 +286,10 @@ impl World {
                 return true;
             }
             let due = link.session.poll_timeout().expect("not closed");
-            self.clock = self.clock.max(due.duration_since(self.start));
+            let others = [self.switch.next_timeout(), Some(link.stopped_until)];
+            let others = others.into_iter().flatten().filter(|at| *at > self.clock);
+            let due = others.fold(due.duration_since(self.start), Duration::min);
+            self.clock = self.clock.max(due);
             link.session.handle_timeout(self.now());
         }
     }
@@ -252,10 +300,34 @@ impl World {
         let mut moved = chunk.is_some();
         if let Some(bytes) = chunk {
             link.count(&bytes);
-            self.switch.receive(link.id, &bytes, self.clock);
+            link.unread.extend_from_slice(&bytes);
+            link.told += bytes.len();
         }
-        while let Some(mut bytes) = self.switch.poll_transmit(link.id, self.clock) {
+        let is_cut = match link.cut {
+            Some(Cut::ToSwitch(limit)) => link.told.checked_sub(limit),
+            _ => None,
+        };
+        if let Some(excess) = is_cut {
+            let length = link.unread.len().saturating_sub(excess);
+            link.unread.truncate(length);
+        }
+        if self.clock >= link.stopped_until {
+            self.switch.receive(link.id, &link.unread, self.clock);
+            link.unread.clear();
+            if is_cut.is_some() {
+                self.switch.disconnect(link.id);
+            }
+        }
+        while self.clock >= link.stopped_until
+            && let Some(mut bytes) = self.switch.poll_transmit(link.id, self.clock)
+        {
             moved = true;
+            if let Some(Cut::FromSwitch(limit)) = link.cut
+                && link.heard + bytes.len() > limit
+            {
+                bytes.truncate(limit.saturating_sub(link.heard));
+                self.switch.disconnect(link.id);
+            }
             if let Some((at, flip)) = link.damage
                 && let Some(byte) = at.checked_sub(link.heard).and_then(|at| bytes.get_mut(at))
             {
@@ -306,8 +378,24 @@ impl World {
         assert_eq!(held, groups);
     }
 
+    /// As [`World::check`] for a connection on which flows were refused: these may be missing, and
+    /// nothing may be there beyond what is wanted.
+    pub(crate) fn check_but_for_refused(&self, link: &Link) {
+        let refused = link
+            .rejected()
+            .filter_map(|rejection| match rejection.entry {
+                EntryId::Flow(cookie) => Some(cookie),
+                EntryId::Group(_) => None,
+            });
+        let refused: BTreeSet<_> = refused.collect();
+        let held = self.switch.sim().tables().flows().into_iter();
+        let held: BTreeSet<_> = held.map(|flow| flow.cookie).collect();
+        let missing = refused.into_iter().filter(|cookie| !held.contains(cookie));
+        self.check_without(&missing.collect::<Vec<_>>());
+    }
+
     pub(crate) fn check_flows_without(&self, refused: &[Cookie]) {
-        let mut wanted = BTreeSet::from([foreign_flow()]);
+        let mut wanted = self.foreign.clone();
         for layer in [&self.wanted.0, &self.wanted.1] {
             wanted.extend(layer.flows().iter().map(|(_, flow)| flow.flow().clone()));
         }
@@ -317,7 +405,10 @@ impl World {
             .into_iter()
             .cloned()
             .partition(|flow| flow.table == pipeline::MARKERS);
-        assert_eq!(held.into_iter().collect::<BTreeSet<_>>(), wanted);
+        let held: BTreeSet<_> = held.into_iter().collect();
+        let missing: Vec<_> = wanted.difference(&held).map(ToString::to_string).collect();
+        let extra: Vec<_> = held.difference(&wanted).map(ToString::to_string).collect();
+        assert_eq!((missing, extra), Default::default(), "(missing, extra)");
         assert_eq!(markers.len(), 2, "{markers:?}");
         if refused.is_empty() {
             let digests = [self.wanted.0.digest(), self.wanted.1.digest()];
