@@ -2,8 +2,6 @@
 //! Moves bytes between a session and a socket, and counts messages by type.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +12,7 @@ use openflow_session::{
     SwitchInfo,
 };
 
+use crate::proxy::{Proxy, Trouble};
 use crate::vswitchd::Vswitchd;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,12 +33,11 @@ pub(crate) struct Received {
 
 pub(crate) struct Driver {
     session: Session,
-    stream: UnixStream,
+    proxy: Proxy,
     context: Context,
     outgoing: Framer,
     incoming: Framer,
     events: VecDeque<Event>,
-    disconnected: bool,
     pub(crate) sent: Sent,
     pub(crate) received: Received,
     pub(crate) rejected: Vec<Rejection>,
@@ -48,18 +46,17 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn connect(switch: &Vswitchd, config: Config) -> Self {
-        let stream = switch.connect();
-        stream
-            .set_read_timeout(Some(Duration::from_millis(1)))
-            .expect("a socket");
+        Self::connect_through(switch, config, Trouble::default())
+    }
+
+    pub(crate) fn connect_through(switch: &Vswitchd, config: Config, trouble: Trouble) -> Self {
         Self {
+            proxy: Proxy::new(switch.connect(), trouble),
             context: config.context(),
             session: Session::new(Arc::new(config), Instant::now()),
-            stream,
             outgoing: Framer::new(),
             incoming: Framer::new(),
             events: VecDeque::new(),
-            disconnected: false,
             sent: Sent::default(),
             received: Received::default(),
             rejected: Vec::new(),
@@ -107,8 +104,29 @@ impl Driver {
 
     pub(crate) fn wait_disconnect(&mut self) {
         let end = Instant::now() + PATIENCE;
-        while !self.disconnected {
+        while !self.proxy.has_ended() {
             assert!(Instant::now() < end, "still connected");
+            self.turn();
+        }
+    }
+
+    /// Drives the session until `generation` is acknowledged; false if the connection ends before.
+    pub(crate) fn reaches(&mut self, generation: u64) -> bool {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                match event {
+                    Event::Acked {
+                        generation: acked, ..
+                    } if acked.0 == generation => return true,
+                    Event::Closed(_) => return false,
+                    _ => {}
+                }
+            }
+            if self.proxy.has_ended() {
+                return false;
+            }
+            assert!(Instant::now() < end, "nothing happened");
             self.turn();
         }
     }
@@ -124,7 +142,7 @@ impl Driver {
                 assert!(!matches!(event, Event::Closed(_)), "{event:?}");
             }
             assert!(Instant::now() < end, "nothing happened");
-            assert!(!self.disconnected, "the switch hung up");
+            assert!(!self.proxy.has_ended(), "the switch hung up");
             self.turn();
         }
     }
@@ -132,21 +150,12 @@ impl Driver {
     fn turn(&mut self) {
         while let Some(bytes) = self.session.poll_transmit() {
             self.count_sent(&bytes);
-            if self.stream.write_all(&bytes).is_err() {
-                self.disconnected = true;
-                break;
-            }
+            self.proxy.send(&bytes);
         }
-        let mut buffer = [0; 65_536];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => self.disconnected = true,
-            Ok(length) => {
-                let bytes = &buffer[..length];
-                self.count_received(bytes);
-                self.session.handle_bytes(bytes, Instant::now());
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.disconnected = true,
+        let heard = self.proxy.turn();
+        if !heard.is_empty() {
+            self.count_received(&heard);
+            self.session.handle_bytes(&heard, Instant::now());
         }
         let now = Instant::now();
         if self.session.poll_timeout().is_some_and(|at| at <= now) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A session against a real ovs-vswitchd with the dummy datapath.
 
+mod chaos;
 mod driver;
 #[path = "../fixture/pipeline.rs"]
 mod pipeline;
+mod proxy;
 mod vswitchd;
 
 use std::collections::BTreeSet;

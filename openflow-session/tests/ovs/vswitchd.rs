@@ -94,6 +94,27 @@ impl Vswitchd {
         cookies.collect()
     }
 
+    /// Every flow and group, sorted, as ovs-ofctl prints them.
+    pub(crate) fn dump(&self) -> Vec<String> {
+        let flows = self.ofctl(&["--no-stats", "dump-flows", "br0"]);
+        let groups = self.ofctl(&["dump-groups", "br0"]);
+        let lines = flows.lines().chain(groups.lines());
+        let lines = lines.filter(|line| line.contains("cookie=") || line.contains("group_id="));
+        let mut lines: Vec<_> = lines.map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Stops vswitchd for so long, without waiting for the end of it.
+    pub(crate) fn stop_for(&self, how_long: Duration) -> std::thread::JoinHandle<()> {
+        let pid = self.vswitchd.id().to_string();
+        signal(&pid, "-STOP");
+        std::thread::spawn(move || {
+            std::thread::sleep(how_long);
+            signal(&pid, "-CONT");
+        })
+    }
+
     /// Kills vswitchd, which forgets every flow, and starts it again.
     pub(crate) fn restart_vswitchd(&mut self) {
         stop(&mut self.vswitchd);
@@ -123,6 +144,11 @@ fn vswitchd(dir: &Path) -> Child {
         "--log-file=vs.log",
     ];
     daemon(dir, "ovs-vswitchd", &args)
+}
+
+fn signal(pid: &str, signal: &str) {
+    let status = Command::new("kill").args([signal, pid]).status();
+    assert!(status.expect("kill is installed").success());
 }
 
 fn stop(child: &mut Child) {
