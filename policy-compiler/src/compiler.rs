@@ -12,22 +12,24 @@ mod identities;
 mod nodes;
 mod owners;
 mod policies;
+mod reasons;
 mod services;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use openflow_codec::{Cookie, Flow, Group};
+use openflow_codec::{Flow, Group};
 
 use self::attachments::Attachments;
 use self::dirty::Dirty;
 use self::identities::Identities;
-use self::owners::{Owner, Owners};
+use self::owners::Owners;
 use self::policies::Policies;
 use self::services::Services;
 use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
-use crate::explain::{Cause, Explanation, Scope};
+use crate::explain::Scope;
 use crate::ingest::{self, Parsed};
+use crate::layer::Owner;
 use crate::model::{Kind, Labels, Node, ObjectKey, Pod};
 use crate::pipeline::Builder;
 use crate::stage;
@@ -67,7 +69,7 @@ impl Compiler {
             pods: BTreeMap::new(),
         };
         let fixed = stage::fixed();
-        compiler.own(&Owner::Pipeline, &Scope::Cluster, fixed, None, None);
+        compiler.own(Owner::Pipeline, &Scope::Cluster, fixed);
         compiler
     }
 
@@ -113,26 +115,6 @@ impl Compiler {
     /// same Pod and addresses).
     pub fn is_open(&self, key: &AttachmentKey) -> bool {
         self.attachments.is_open(key)
-    }
-
-    /// Every place where a flow has this cookie, and why.
-    pub fn explain(&self, cookie: Cookie) -> Vec<Explanation> {
-        self.owners.explain(|entry| entry.flow.cookie == cookie)
-    }
-
-    /// Every flow that exists because of this object.
-    pub fn flows_of(&self, object: &ObjectKey) -> Vec<Explanation> {
-        self.owners.explain(|entry| {
-            entry
-                .causes
-                .iter()
-                .any(|cause| cause.object.as_ref() == Some(object))
-        })
-    }
-
-    /// Every flow of a node's own layer, and why; `None` until the node was observed.
-    pub fn explain_node(&self, node: &str) -> Option<Vec<Explanation>> {
-        self.owners.explain_node(node)
     }
 
     /// Every node, by name.
@@ -225,23 +207,11 @@ impl Compiler {
     }
 
     /// Replaces what `owner` wants in `scope`.
-    fn own(
-        &mut self,
-        owner: &Owner,
-        scope: &Scope,
-        wanted: Vec<stage::Wanted>,
-        object: Option<&ObjectKey>,
-        attachment: Option<&AttachmentKey>,
-    ) {
+    fn own(&mut self, owner: Owner, scope: &Scope, wanted: Vec<stage::Wanted>) {
         let builder = &self.builder;
-        let flows = wanted.into_iter().map(|wanted| {
-            let cause = Cause {
-                object: object.cloned(),
-                attachment: attachment.cloned(),
-                why: wanted.why.into(),
-            };
-            (builder.flow(wanted.kind, wanted.spec), cause)
-        });
+        let flows = wanted
+            .into_iter()
+            .map(|wanted| (builder.flow(wanted.kind, wanted.spec), wanted.why));
         self.owners.replace(owner, scope, flows.collect());
     }
 }

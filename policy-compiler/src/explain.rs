@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a flow exists: from a cookie to the objects that caused it, in words.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use openflow_codec::Flow;
 
 use crate::change::AttachmentKey;
-use crate::model::ObjectKey;
+use crate::model::{Direction, ObjectKey};
 
 /// One reason for one flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +17,48 @@ pub struct Cause {
     pub object: Option<ObjectKey>,
     /// The attachment, for the flows of a Pod's port.
     pub attachment: Option<AttachmentKey>,
-    /// What the flow does for it, in words: `allows tcp/8080 from ... (ingress rule 1)`.
-    pub why: Arc<str>,
+    /// The rule, for what a policy's rule allows.
+    pub rule: Option<RuleRef>,
+    /// What the flow does for it, in words: `ingress rule 1 allows tcp/8080 from ...`.
+    pub why: String,
+}
+
+/// Names a rule of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleRef {
+    /// In which list of rules it stands.
+    pub direction: Direction,
+    /// Where in the list, from 0.
+    pub index: u32,
+}
+
+/// A reason as it is kept: many flows have one, so its text is made when somebody asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Why {
+    /// In words.
+    Text(Cow<'static, str>),
+    /// A rule allows it.
+    Rule(Clause),
+}
+
+/// One peer and one port of a rule: where they stand in their lists; 0 where there is no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Clause {
+    pub(crate) rule: RuleRef,
+    pub(crate) peer: u32,
+    pub(crate) port: u32,
+}
+
+impl From<&'static str> for Why {
+    fn from(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
 }
 
 impl fmt::Display for Cause {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A layer: a set of flows and groups with the causes of each, and the change between two states.
+//! A layer: a set of flows and groups with the owners of each, and the change between two states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openflow_codec::{Cookie, Flow, Group, GroupId};
 
-use crate::explain::Cause;
+use crate::change::AttachmentKey;
+use crate::explain::Why;
+use crate::model::ObjectKey;
 
 /// Difference between two states of a layer. Applying `remove` after `add` is safe: a cookie in
 /// `remove` is never the cookie of a wanted flow.
@@ -32,17 +34,41 @@ impl LayerDelta {
     }
 }
 
-/// A flow that somebody wants, with everybody who wants it.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) flow: Arc<Flow>,
-    pub(crate) causes: BTreeSet<Cause>,
+/// Somebody whose flows are made anew together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Owner {
+    /// The fixed part.
+    Pipeline,
+    /// A policy or a Service.
+    Object(ObjectKey),
+    /// A Pod's port.
+    Attachment(AttachmentKey),
+    /// The node's tunnel port.
+    TunnelPort,
+    /// The way to another node.
+    Route(String),
 }
 
-/// A set of flows by cookie, and groups by number, each with the causes that want it.
-#[derive(Clone, Debug, Default)]
+/// A flow that somebody wants, with everybody who wants it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) flow: Arc<Flow>,
+    owners: Several,
+}
+
+/// Owners of one flow; nearly every flow has one.
+#[derive(Debug)]
+enum Several {
+    One(Arc<Owner>),
+    Many(BTreeSet<Arc<Owner>>),
+}
+
+/// A set of flows by cookie, each with the owners that want it, and groups by number.
+#[derive(Debug, Default)]
 pub(crate) struct Layer {
     flows: BTreeMap<Cookie, Entry>,
+    /// What each owner wants, sorted.
+    wanted: BTreeMap<Arc<Owner>, Box<[(Cookie, Why)]>>,
     groups: BTreeMap<GroupId, Arc<Group>>,
     /// State at the beginning of the batch of what the batch has touched.
     before: BTreeMap<Cookie, bool>,
@@ -50,27 +76,47 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// `cause` wants `flow`.
-    pub(crate) fn want(&mut self, flow: &Arc<Flow>, cause: &Cause) {
-        let known = self.flows.contains_key(&flow.cookie);
-        self.before.entry(flow.cookie).or_insert(known);
-        self.flows
-            .entry(flow.cookie)
-            .or_insert_with(|| Entry {
-                flow: Arc::clone(flow),
-                causes: BTreeSet::new(),
-            })
-            .causes
-            .insert(cause.clone());
+    /// `owner` wants exactly `flows`.
+    pub(crate) fn replace(&mut self, owner: Owner, flows: Vec<(Arc<Flow>, Why)>) {
+        let (owner, old) = match self.wanted.remove_entry(&owner) {
+            Some(known) => known,
+            None if flows.is_empty() => return,
+            None => (Arc::new(owner), Box::default()),
+        };
+        let mut new: Vec<(Cookie, Why)> = Vec::with_capacity(flows.len());
+        for (flow, why) in flows {
+            new.push((flow.cookie, why));
+            self.want(flow, &owner);
+        }
+        new.sort_unstable();
+        new.dedup();
+        for (cookie, _) in old {
+            if reasons(&new, cookie).is_empty() {
+                self.unwant(cookie, &owner);
+            }
+        }
+        if !new.is_empty() {
+            self.wanted.insert(owner, new.into());
+        }
     }
 
-    /// `cause` no longer wants the flow of this cookie.
-    pub(crate) fn unwant(&mut self, cookie: Cookie, cause: &Cause) {
+    fn want(&mut self, flow: Arc<Flow>, owner: &Arc<Owner>) {
+        let cookie = flow.cookie;
+        match self.flows.get_mut(&cookie) {
+            Some(entry) => entry.owners.insert(owner),
+            None => {
+                self.before.entry(cookie).or_insert(false);
+                let owners = Several::One(Arc::clone(owner));
+                self.flows.insert(cookie, Entry { flow, owners });
+            }
+        }
+    }
+
+    fn unwant(&mut self, cookie: Cookie, owner: &Arc<Owner>) {
         let Some(entry) = self.flows.get_mut(&cookie) else {
             return;
         };
-        entry.causes.remove(cause);
-        if entry.causes.is_empty() {
+        if entry.owners.remove(owner) {
             self.before.entry(cookie).or_insert(true);
             self.flows.remove(&cookie);
         }
@@ -111,7 +157,71 @@ impl Layer {
         self.flows.values()
     }
 
+    pub(crate) fn entry(&self, cookie: Cookie) -> Option<&Entry> {
+        self.flows.get(&cookie)
+    }
+
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.values()
+    }
+
+    /// Every owner, with what it wants.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (&Owner, &[(Cookie, Why)])> {
+        let wanted = self.wanted.iter();
+        wanted.map(|(owner, flows)| (owner.as_ref(), flows.as_ref()))
+    }
+
+    /// Everybody who wants the flow of `entry`, and why.
+    pub(crate) fn reasons(&self, entry: &Entry) -> impl Iterator<Item = (&Owner, &Why)> {
+        let cookie = entry.flow.cookie;
+        entry.owners.iter().flat_map(move |owner| {
+            let wanted = self.wanted.get_key_value(owner).into_iter();
+            wanted.flat_map(move |(owner, flows)| {
+                let reasons = reasons(flows, cookie).iter();
+                reasons.map(move |(_, why)| (owner.as_ref(), why))
+            })
+        })
+    }
+}
+
+/// The part of an owner's sorted flows that is about one cookie.
+fn reasons(flows: &[(Cookie, Why)], cookie: Cookie) -> &[(Cookie, Why)] {
+    let first = flows.partition_point(|(other, _)| *other < cookie);
+    let rest = flows.get(first..).unwrap_or_default();
+    let count = rest.partition_point(|(other, _)| *other == cookie);
+    rest.get(..count).unwrap_or_default()
+}
+
+impl Several {
+    fn insert(&mut self, owner: &Arc<Owner>) {
+        match self {
+            Self::One(only) if only == owner => {}
+            Self::One(only) => {
+                let both = BTreeSet::from([Arc::clone(only), Arc::clone(owner)]);
+                *self = Self::Many(both);
+            }
+            Self::Many(all) => {
+                all.insert(Arc::clone(owner));
+            }
+        }
+    }
+
+    /// Whether nobody is left.
+    fn remove(&mut self, owner: &Arc<Owner>) -> bool {
+        match self {
+            Self::One(only) => only == owner,
+            Self::Many(all) => {
+                all.remove(owner);
+                all.is_empty()
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Owner>> {
+        let (one, many) = match self {
+            Self::One(only) => (Some(only), None),
+            Self::Many(all) => (None, Some(all.iter())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
     }
 }

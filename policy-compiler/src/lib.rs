@@ -19,7 +19,7 @@ mod stage;
 
 pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
 pub use compiler::{Compiler, Config};
-pub use explain::{Cause, Explanation, Scope};
+pub use explain::{Cause, Explanation, RuleRef, Scope};
 pub use identity::{Identity, IdentityFlags};
 pub use layer::LayerDelta;
 pub use model::{Kind, ObjectKey};

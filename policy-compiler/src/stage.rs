@@ -18,6 +18,7 @@ mod tunnel_out;
 
 use openflow_codec::{Action, Ct, Field, Match, PortNo, action::CtZone};
 
+use crate::explain::Why;
 use crate::model::MacAddr;
 use crate::pipeline::register::ct_state;
 use crate::pipeline::{CT_ZONE, CookieKind, Spec};
@@ -26,7 +27,7 @@ use crate::pipeline::{CT_ZONE, CookieKind, Spec};
 pub(crate) struct Wanted {
     pub(crate) kind: CookieKind,
     pub(crate) spec: Spec,
-    pub(crate) why: String,
+    pub(crate) why: Why,
 }
 
 /// What the stages must know of a Pod that is plugged in.
@@ -80,27 +81,27 @@ pub(crate) fn pod_entry(pod: &PodPort) -> Wanted {
     classify::pod_port(pod)
 }
 
-fn pipeline(spec: Spec, why: &str) -> Wanted {
+fn pipeline(spec: Spec, why: impl Into<Why>) -> Wanted {
     Wanted {
         kind: CookieKind::Pipeline,
         spec,
-        why: why.to_owned(),
+        why: why.into(),
     }
 }
 
-fn node(spec: Spec, why: &str) -> Wanted {
+fn node(spec: Spec, why: impl Into<Why>) -> Wanted {
     Wanted {
         kind: CookieKind::Node,
         spec,
-        why: why.to_owned(),
+        why: why.into(),
     }
 }
 
-fn pod(spec: Spec, why: &str) -> Wanted {
+fn pod(spec: Spec, why: impl Into<Why>) -> Wanted {
     Wanted {
         kind: CookieKind::Pod,
         spec,
-        why: why.to_owned(),
+        why: why.into(),
     }
 }
 

@@ -9,6 +9,8 @@ mod incremental;
 mod packets;
 #[path = "compiler/pipeline.rs"]
 mod pipeline;
+#[path = "compiler/reasons.rs"]
+mod reasons;
 #[path = "compiler/verdicts.rs"]
 mod verdicts;
 #[path = "compiler/world.rs"]

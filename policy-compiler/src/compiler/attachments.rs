@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::owners::Owner;
 use super::{Compiler, Dirty};
 use crate::change::{Attachment, AttachmentKey, AttachmentStatus, Output};
 use crate::explain::Scope;
 use crate::identity::IdentityFlags;
+use crate::layer::Owner;
 use crate::model::{Direction, Kind, ObjectKey, Pod};
 use crate::stage::{self, PodPort};
 
@@ -35,6 +35,11 @@ enum Obstacle {
 impl Attachments {
     pub(super) fn status(&self, key: &AttachmentKey) -> Option<&AttachmentStatus> {
         self.by_key.get(key)?.status.as_ref()
+    }
+
+    /// The Pod that an attachment claims to be of.
+    pub(super) fn pod(&self, key: &AttachmentKey) -> Option<ObjectKey> {
+        self.by_key.get(key).map(|state| state.attachment.pod())
     }
 
     pub(super) fn is_open(&self, key: &AttachmentKey) -> bool {
@@ -170,7 +175,7 @@ impl Compiler {
         let owner = Owner::Attachment(key.clone());
         let scope = Scope::Node(key.node.clone());
         let Some(state) = self.attachments.by_key.get(key) else {
-            self.own(&owner, &scope, Vec::new(), None, None);
+            self.own(owner, &scope, Vec::new());
             output.attachments.insert(key.clone(), None);
             return;
         };
@@ -188,7 +193,7 @@ impl Compiler {
             Err(Obstacle::Pending(what)) => (AttachmentStatus::Pending(what), Vec::new()),
             Err(Obstacle::Refused(why)) => (AttachmentStatus::Refused(why), Vec::new()),
         };
-        self.own(&owner, &scope, wanted, Some(&pod), Some(key));
+        self.own(owner, &scope, wanted);
         if let Some(state) = self.attachments.by_key.get_mut(key)
             && state.status.as_ref() != Some(&status)
         {

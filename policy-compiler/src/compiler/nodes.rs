@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::owners::Owner;
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
-use crate::model::{Kind, ObjectKey};
+use crate::layer::Owner;
 use crate::stage;
 
 impl Compiler {
@@ -27,20 +26,13 @@ impl Compiler {
     fn settle_tunnel_port(&mut self, node: &str) {
         let port = self.observed.get(node).and_then(|facts| facts.tunnel_port);
         let wanted = port.map(stage::tunnel_port).unwrap_or_default();
-        let object = ObjectKey::new(Kind::Node, "", node);
-        self.own(
-            &Owner::TunnelPort,
-            &Scope::Node(node.to_owned()),
-            wanted,
-            Some(&object),
-            None,
-        );
+        self.own(Owner::TunnelPort, &Scope::Node(node.to_owned()), wanted);
     }
 
     fn settle_routes(&mut self, node: &str) {
         let scope = Scope::Node(node.to_owned());
         let mut peers: Vec<String> = self.nodes.keys().cloned().collect();
-        peers.extend(self.owners.routes(&scope));
+        peers.extend(self.owners.routes(node));
         peers.sort();
         peers.dedup();
         for peer in peers {
@@ -55,8 +47,7 @@ impl Compiler {
                     }
                 }
             }
-            let object = ObjectKey::new(Kind::Node, "", peer.clone());
-            self.own(&Owner::Route(peer), &scope, wanted, Some(&object), None);
+            self.own(Owner::Route(peer), &scope, wanted);
         }
     }
 }

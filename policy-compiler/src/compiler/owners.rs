@@ -1,37 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who wants which flows: the layers, and for each owner what it wanted last.
+//! All layers: the one of the cluster, and one of each node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use openflow_codec::{Cookie, Flow, Group, GroupId};
+use openflow_codec::{Flow, Group, GroupId};
 
-use crate::change::{AttachmentKey, Output};
-use crate::explain::{Cause, Explanation, Scope};
-use crate::layer::{Entry, Layer};
-use crate::model::ObjectKey;
-
-/// Somebody whose flows are made anew together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Owner {
-    /// The fixed part.
-    Pipeline,
-    /// A policy or a Service.
-    Object(ObjectKey),
-    /// A Pod's port.
-    Attachment(AttachmentKey),
-    /// A node's tunnel port.
-    TunnelPort,
-    /// The way to another node.
-    Route(String),
-}
+use crate::change::Output;
+use crate::explain::{Scope, Why};
+use crate::layer::{Layer, Owner};
 
 /// All layers.
 #[derive(Default)]
 pub(super) struct Owners {
     cluster: Layer,
     nodes: BTreeMap<String, Layer>,
-    wanted: BTreeMap<(Owner, Scope), Vec<(Cookie, Cause)>>,
 }
 
 impl Owners {
@@ -48,38 +31,31 @@ impl Owners {
         self.nodes.get(node)
     }
 
+    /// Every layer, that of the cluster first.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (Scope, &Layer)> {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|(node, layer)| (Scope::Node(node.clone()), layer));
+        std::iter::once((Scope::Cluster, &self.cluster)).chain(nodes)
+    }
+
     /// `owner` wants exactly `flows` in `scope`.
-    pub(super) fn replace(&mut self, owner: &Owner, scope: &Scope, flows: Vec<(Arc<Flow>, Cause)>) {
+    pub(super) fn replace(&mut self, owner: Owner, scope: &Scope, flows: Vec<(Arc<Flow>, Why)>) {
         let layer = match scope {
             Scope::Cluster => &mut self.cluster,
             Scope::Node(node) => self.nodes.entry(node.clone()).or_default(),
         };
-        let slot = (owner.clone(), scope.clone());
-        let old = self.wanted.remove(&slot).unwrap_or_default();
-        let mut new = Vec::with_capacity(flows.len());
-        for (flow, cause) in flows {
-            layer.want(&flow, &cause);
-            new.push((flow.cookie, cause));
-        }
-        new.sort();
-        new.dedup();
-        for one in old {
-            if new.binary_search(&one).is_err() {
-                layer.unwant(one.0, &one.1);
-            }
-        }
-        if !new.is_empty() {
-            self.wanted.insert(slot, new);
-        }
+        layer.replace(owner, flows);
     }
 
-    /// Nodes to which `scope` has a way.
-    pub(super) fn routes(&self, scope: &Scope) -> Vec<String> {
-        let owners = self.wanted.keys().filter(|(_, s)| s == scope);
-        let names = owners.filter_map(|(owner, _)| match owner {
-            Owner::Route(peer) => Some(peer.clone()),
-            _ => None,
-        });
+    /// Nodes to which `node` has a way.
+    pub(super) fn routes(&self, node: &str) -> Vec<String> {
+        let layer = self.nodes.get(node).into_iter();
+        let names = layer
+            .flat_map(Layer::owners)
+            .filter_map(|(owner, _)| match owner {
+                Owner::Route(peer) => Some(peer.clone()),
+                _ => None,
+            });
         names.collect()
     }
 
@@ -98,38 +74,4 @@ impl Owners {
             }
         }
     }
-
-    /// Every flow that `wanted` picks, with scope and causes.
-    pub(super) fn explain(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Explanation> {
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|(node, layer)| (Scope::Node(node.clone()), layer));
-        let layers = std::iter::once((Scope::Cluster, &self.cluster)).chain(nodes);
-        layers
-            .flat_map(|(scope, layer)| explain_layer(&scope, layer, &wanted))
-            .collect()
-    }
-
-    /// Every flow of a node's own layer, with causes.
-    pub(super) fn explain_node(&self, node: &str) -> Option<Vec<Explanation>> {
-        let layer = self.nodes.get(node)?;
-        let scope = Scope::Node(node.to_owned());
-        Some(explain_layer(&scope, layer, |_| true))
-    }
-}
-
-fn explain_layer(
-    scope: &Scope,
-    layer: &Layer,
-    wanted: impl Fn(&Entry) -> bool,
-) -> Vec<Explanation> {
-    let entries = layer.entries().filter(|entry| wanted(entry));
-    entries
-        .map(|entry| Explanation {
-            scope: scope.clone(),
-            flow: Arc::clone(&entry.flow),
-            causes: entry.causes.iter().cloned().collect(),
-        })
-        .collect()
 }

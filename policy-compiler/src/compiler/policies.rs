@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnetwork::IpNetwork;
 
-use super::owners::Owner;
 use super::{Compiler, Dirty};
-use crate::explain::Scope;
+use crate::explain::{Clause, RuleRef, Scope, Why};
 use crate::identity::Identity;
+use crate::layer::Owner;
 use crate::model::{
     Direction, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports, Protocol, Rule,
     Selector, port_key,
@@ -80,7 +80,7 @@ impl Policies {
         changed
     }
 
-    fn get(&self, key: &ObjectKey) -> Option<&Policy> {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Policy> {
         self.by_namespace.get(&key.namespace)?.get(key)
     }
 
@@ -128,33 +128,27 @@ struct Reads {
     namespaces: bool,
 }
 
-/// One rule, with where it stands.
-struct RuleOf<'a> {
+/// One peer of one rule, with where it stands.
+struct PeerOf<'a> {
     policy: &'a Policy,
-    direction: Direction,
-    rule: &'a Rule,
-    index: usize,
+    rule: RuleRef,
+    /// `None`: anybody.
+    peer: Option<&'a Peer>,
+    index: u32,
 }
 
-impl RuleOf<'_> {
-    fn why(&self, port_words: &str, peer: Option<&Peer>) -> String {
-        let Self {
-            direction, index, ..
-        } = self;
-        let preposition = match direction {
-            Direction::Ingress => "from",
-            Direction::Egress => "to",
+impl PeerOf<'_> {
+    /// The flow of the port that stands at `port`.
+    fn flow(&self, subject: Unit, peer: Unit, term: PortTerm, port: u32) -> Wanted {
+        let clause = Clause {
+            rule: self.rule,
+            peer: self.index,
+            port,
         };
-        let peer = peer.map_or_else(|| "anybody".to_owned(), Peer::to_string);
-        format!("{direction} rule {index} allows {port_words} {preposition} {peer}")
-    }
-
-    fn flow(&self, subject: Unit, peer: Unit, term: PortTerm, why: &str) -> Wanted {
-        let spec = policy::allow(self.direction, subject, peer, term);
         Wanted {
             kind: policy::KIND,
-            spec,
-            why: why.to_owned(),
+            spec: policy::allow(self.rule.direction, subject, peer, term),
+            why: Why::Rule(clause),
         }
     }
 }
@@ -201,49 +195,51 @@ impl Compiler {
                 None => Vec::new(),
             };
             self.policies.set_reads(&key, reads);
-            self.own(
-                &Owner::Object(key.clone()),
-                &Scope::Cluster,
-                wanted,
-                Some(&key),
-                None,
-            );
+            self.own(Owner::Object(key), &Scope::Cluster, wanted);
         }
     }
 
     fn policy_flows(&self, policy: &Policy, reads: &mut Reads) -> Vec<Wanted> {
         let mut flows = Vec::new();
         for direction in [Direction::Egress, Direction::Ingress] {
-            for (rule, index) in policy.rules(direction).unwrap_or_default().iter().zip(0..) {
-                let rule = RuleOf {
-                    policy,
-                    direction,
-                    rule,
-                    index,
-                };
-                self.rule_flows(&rule, reads, &mut flows);
+            let rules = policy.rules(direction).unwrap_or_default();
+            for (rule, index) in rules.iter().zip(0..) {
+                let place = RuleRef { direction, index };
+                self.rule_flows(policy, rule, place, reads, &mut flows);
             }
         }
         flows
     }
 
-    fn rule_flows(&self, rule: &RuleOf<'_>, reads: &mut Reads, flows: &mut Vec<Wanted>) {
+    fn rule_flows(
+        &self,
+        policy: &Policy,
+        rule: &Rule,
+        place: RuleRef,
+        reads: &mut Reads,
+        flows: &mut Vec<Wanted>,
+    ) {
         // Each peer and port is named in the reasons, so that a flow leads to the words it came from.
-        let peers = rule.rule.peers.as_ref();
+        let peers = rule.peers.as_ref();
         let peers: Vec<Option<&Peer>> =
             peers.map_or_else(|| vec![None], |peers| peers.iter().map(Some).collect());
-        for peer in peers {
-            let Ports::List(ports) = &rule.rule.ports else {
-                self.plain_flows(rule, peer, &[PortTerm::Any], "all ports", reads, flows);
+        for (peer, index) in peers.into_iter().zip(0..) {
+            let peer = PeerOf {
+                policy,
+                rule: place,
+                peer,
+                index,
+            };
+            let Ports::List(ports) = &rule.ports else {
+                self.plain_flows(&peer, &[PortTerm::Any], 0, reads, flows);
                 continue;
             };
-            for port in ports {
-                let words = port.to_string();
+            for (port, place) in ports.iter().zip(0..) {
                 match port {
                     PortMatch::Named(protocol, name) => {
-                        self.named_port_flows(rule, peer, *protocol, name, reads, flows);
+                        self.named_port_flows(&peer, *protocol, name, place, reads, flows);
                     }
-                    _ => self.plain_flows(rule, peer, &port_terms(port), &words, reads, flows),
+                    _ => self.plain_flows(&peer, &port_terms(port), place, reads, flows),
                 }
             }
         }
@@ -252,22 +248,20 @@ impl Compiler {
     /// Flows of a peer and ports with numbers: every subject with every peer.
     fn plain_flows(
         &self,
-        rule: &RuleOf<'_>,
-        peer: Option<&Peer>,
+        of: &PeerOf<'_>,
         terms: &[PortTerm],
-        port_words: &str,
+        port: u32,
         reads: &mut Reads,
         flows: &mut Vec<Wanted>,
     ) {
-        let subjects = self.subject_units(rule.policy, reads);
-        let peers = match peer {
+        let subjects = self.subject_units(of.policy, reads);
+        let peers = match of.peer {
             None => BTreeSet::from([Unit::Any]),
-            Some(peer) => self.peer_units(rule.policy, peer, reads),
+            Some(peer) => self.peer_units(of.policy, peer, reads),
         };
-        let why = rule.why(port_words, peer);
         for term in terms {
             for peer in &peers {
-                flows.extend(subjects.iter().map(|s| rule.flow(*s, *peer, *term, &why)));
+                flows.extend(subjects.iter().map(|s| of.flow(*s, *peer, *term, port)));
             }
         }
     }
@@ -276,17 +270,16 @@ impl Compiler {
     /// named port on a pod"; Pods may have different numbers under one name.
     fn named_port_flows(
         &self,
-        rule: &RuleOf<'_>,
-        peer: Option<&Peer>,
+        of: &PeerOf<'_>,
         protocol: Protocol,
         name: &str,
+        port: u32,
         reads: &mut Reads,
         flows: &mut Vec<Wanted>,
     ) {
-        let policy = rule.policy;
+        let (policy, peer) = (of.policy, of.peer);
         let own = [policy.namespace.as_str()];
-        let why = rule.why(&format!("{protocol}/{name}"), peer);
-        match rule.direction {
+        match of.rule.direction {
             Direction::Ingress => {
                 let subjects = self.read_ports(&own, &policy.pod_selector, protocol, name, reads);
                 let peers = match peer {
@@ -296,11 +289,7 @@ impl Compiler {
                 for (subject, number) in subjects {
                     let term = PortTerm::exactly(protocol, number);
                     let subject = Unit::Identity(subject);
-                    flows.extend(
-                        peers
-                            .iter()
-                            .map(|peer| rule.flow(subject, *peer, term, &why)),
-                    );
+                    flows.extend(peers.iter().map(|peer| of.flow(subject, *peer, term, port)));
                 }
             }
             Direction::Egress => {
@@ -340,7 +329,7 @@ impl Compiler {
                 for (peer, number) in peers {
                     let term = PortTerm::exactly(protocol, number);
                     for unit in at_addresses(peer, blocks.as_ref()) {
-                        flows.extend(subjects.iter().map(|s| rule.flow(*s, unit, term, &why)));
+                        flows.extend(subjects.iter().map(|s| of.flow(*s, unit, term, port)));
                     }
                 }
             }

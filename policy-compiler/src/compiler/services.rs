@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use openflow_codec::GroupId;
 
-use super::owners::Owner;
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
+use crate::layer::Owner;
 use crate::model::{
     Endpoint, EndpointSlice, Kind, ObjectKey, Protocol, Service, ServicePort, TargetPort,
 };
@@ -195,13 +195,7 @@ impl Compiler {
                 }
             }
         }
-        self.own(
-            &Owner::Object(key.clone()),
-            &Scope::Cluster,
-            wanted,
-            Some(key),
-            None,
-        );
+        self.own(Owner::Object(key.clone()), &Scope::Cluster, wanted);
         let old = self.services.groups_of.remove(key).unwrap_or_default();
         for id in old.difference(&groups) {
             self.services.groups.remove(id);

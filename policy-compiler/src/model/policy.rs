@@ -6,6 +6,7 @@ use std::fmt;
 use ipnetwork::IpNetwork;
 
 use super::Selector;
+use crate::explain::{Clause, RuleRef};
 
 /// Transport protocol that policies and Services can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +77,28 @@ impl Policy {
             Direction::Ingress => self.ingress.as_deref(),
             Direction::Egress => self.egress.as_deref(),
         }
+    }
+
+    /// What a peer and a port of a rule allow, in words.
+    pub(crate) fn clause_words(&self, clause: &Clause) -> Option<String> {
+        let Clause { rule, peer, port } = *clause;
+        let RuleRef { direction, index } = rule;
+        let rule = self.rules(direction)?.get(usize::try_from(index).ok()?)?;
+        let ports = match &rule.ports {
+            Ports::Any => "all ports".to_owned(),
+            Ports::List(ports) => ports.get(usize::try_from(port).ok()?)?.to_string(),
+        };
+        let preposition = match direction {
+            Direction::Ingress => "from",
+            Direction::Egress => "to",
+        };
+        let peer = match &rule.peers {
+            None => "anybody".to_owned(),
+            Some(peers) => peers.get(usize::try_from(peer).ok()?)?.to_string(),
+        };
+        Some(format!(
+            "{direction} rule {index} allows {ports} {preposition} {peer}"
+        ))
     }
 }
 

@@ -59,6 +59,6 @@ pub(crate) fn to_node(address: Ipv4Addr, cidr: Ipv4Network) -> Wanted {
         .goto(Table::TunnelOut);
     node(
         spec,
-        &format!("reaches its Pods, {cidr}, by the tunnel to {address}"),
+        format!("reaches its Pods, {cidr}, by the tunnel to {address}"),
     )
 }

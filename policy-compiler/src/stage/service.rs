@@ -49,7 +49,7 @@ pub(crate) fn frontend(
     Wanted {
         kind: CookieKind::Service,
         spec,
-        why,
+        why: why.into(),
     }
 }
 

@@ -104,7 +104,8 @@ impl Control {
             let causes = vec![Cause {
                 object: None,
                 attachment: None,
-                why: why.into(),
+                rule: None,
+                why,
             }];
             Explanation {
                 scope,
@@ -149,7 +150,7 @@ fn cause(cause: &Cause) -> api::Cause {
         object: cause.object.as_ref().map(ToString::to_string),
         node: attachment.map(|key| key.node.clone()),
         interface: attachment.map(|key| key.interface.clone()),
-        why: cause.why.to_string(),
+        why: cause.why.clone(),
     }
 }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers to why a flow exists: the reasons that layers keep, in words.
+
+use std::sync::Arc;
+
+use openflow_codec::Cookie;
+
+use super::Compiler;
+use crate::change::AttachmentKey;
+use crate::explain::{Cause, Clause, Explanation, Scope, Why};
+use crate::layer::{Entry, Layer, Owner};
+use crate::model::{Kind, ObjectKey};
+
+impl Compiler {
+    /// Every place where a flow has this cookie, and why.
+    pub fn explain(&self, cookie: Cookie) -> Vec<Explanation> {
+        let layers = self.owners.layers();
+        let found = layers.filter_map(|(scope, layer)| {
+            let entry = layer.entry(cookie)?;
+            Some(self.explain_entry(&scope, layer, entry))
+        });
+        found.collect()
+    }
+
+    /// Every flow that exists because of this object.
+    pub fn flows_of(&self, object: &ObjectKey) -> Vec<Explanation> {
+        let mut found = Vec::new();
+        for (scope, layer) in self.owners.layers() {
+            let owners = layer.owners();
+            let wanted = owners
+                .filter(|(owner, _)| self.object_of(&scope, owner).as_ref() == Some(object))
+                .flat_map(|(_, wanted)| wanted.iter().map(|(cookie, _)| *cookie));
+            let mut cookies: Vec<Cookie> = wanted.collect();
+            cookies.sort_unstable();
+            cookies.dedup();
+            let entries = cookies.iter().filter_map(|cookie| layer.entry(*cookie));
+            found.extend(entries.map(|entry| self.explain_entry(&scope, layer, entry)));
+        }
+        found
+    }
+
+    /// Every flow of a node's own layer, and why; `None` until the node was observed.
+    pub fn explain_node(&self, node: &str) -> Option<Vec<Explanation>> {
+        let layer = self.owners.node(node)?;
+        let scope = Scope::Node(node.to_owned());
+        let entries = layer.entries();
+        Some(
+            entries
+                .map(|entry| self.explain_entry(&scope, layer, entry))
+                .collect(),
+        )
+    }
+
+    fn explain_entry(&self, scope: &Scope, layer: &Layer, entry: &Entry) -> Explanation {
+        let reasons = layer.reasons(entry);
+        let mut causes: Vec<Cause> = reasons
+            .map(|(owner, why)| self.cause(scope, owner, why))
+            .collect();
+        causes.sort();
+        Explanation {
+            scope: scope.clone(),
+            flow: Arc::clone(&entry.flow),
+            causes,
+        }
+    }
+
+    fn cause(&self, scope: &Scope, owner: &Owner, why: &Why) -> Cause {
+        let object = self.object_of(scope, owner);
+        let (rule, why) = match why {
+            Why::Text(text) => (None, text.clone().into_owned()),
+            Why::Rule(clause) => (Some(clause.rule), self.clause_words(owner, clause)),
+        };
+        Cause {
+            object,
+            attachment: attachment_of(owner).cloned(),
+            rule,
+            why,
+        }
+    }
+
+    /// The object that an owner in `scope` belongs to; `None` for the pipeline itself.
+    fn object_of(&self, scope: &Scope, owner: &Owner) -> Option<ObjectKey> {
+        let node = |name: &str| ObjectKey::new(Kind::Node, "", name);
+        match (owner, scope) {
+            (Owner::Object(key), _) => Some(key.clone()),
+            (Owner::Attachment(key), _) => self.attachments.pod(key),
+            (Owner::Route(peer), _) => Some(node(peer)),
+            (Owner::TunnelPort, Scope::Node(name)) => Some(node(name)),
+            (Owner::TunnelPort, Scope::Cluster) | (Owner::Pipeline, _) => None,
+        }
+    }
+
+    fn clause_words(&self, owner: &Owner, clause: &Clause) -> String {
+        let policy = match owner {
+            Owner::Object(key) => self.policies.get(key),
+            _ => None,
+        };
+        policy
+            .and_then(|policy| policy.clause_words(clause))
+            .unwrap_or_default()
+    }
+}
+
+fn attachment_of(owner: &Owner) -> Option<&AttachmentKey> {
+    match owner {
+        Owner::Attachment(key) => Some(key),
+        _ => None,
+    }
+}

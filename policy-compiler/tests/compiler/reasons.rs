@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every flow of a policy leads to the rules that want it, and every policy to its flows.
+
+use policy_compiler::model::Direction;
+use policy_compiler::{Cause, Change, Compiler, Config, Explanation, Kind, Object, ObjectKey};
+
+fn policy(name: &str, ports: &str) -> Change {
+    let text = format!(
+        "metadata: {{namespace: shop, name: {name}}}\n\
+         spec:\n  podSelector: {{}}\n  ingress:\n\
+         \x20 - {{from: [{{ipBlock: {{cidr: 10.0.0.0/8}}}}], ports: [{{port: 53, protocol: UDP}}]}}\n\
+         \x20 - {{from: [{{namespaceSelector: {{}}}}, {{podSelector: {{}}}}], ports: [{ports}]}}\n"
+    );
+    let policy = serde_yaml_ng::from_str(&text).expect("a policy");
+    Change::Apply(Object::NetworkPolicy(Box::new(policy)))
+}
+
+fn flows(compiler: &Compiler, name: &str) -> Vec<Explanation> {
+    compiler.flows_of(&ObjectKey::new(Kind::NetworkPolicy, "shop", name))
+}
+
+/// Policy and rule of every cause, sorted.
+fn rules(explanation: &Explanation) -> Vec<(String, Direction, u32)> {
+    let rule = |cause: &Cause| {
+        let (object, rule) = (cause.object.as_ref()?, cause.rule?);
+        Some((object.name.to_string(), rule.direction, rule.index))
+    };
+    explanation.causes.iter().filter_map(rule).collect()
+}
+
+#[test]
+fn a_flow_that_two_policies_want_names_both_until_one_is_gone() {
+    let mut compiler = Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    });
+    compiler.apply([
+        policy("one", "{port: 80}"),
+        policy("two", "{port: 443}, {port: 80}"),
+    ]);
+    let of_one = flows(&compiler, "one");
+    assert_eq!(of_one.len(), 3);
+    for found in &of_one {
+        let both: Vec<_> = rules(found).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(both, ["one", "two"]);
+    }
+    let words = |text: &str| {
+        let mut causes = of_one.iter().flat_map(|found| &found.causes);
+        causes.any(|cause| cause.why == text)
+    };
+    assert!(words("ingress rule 0 allows udp/53 from 10.0.0.0/8"));
+    assert!(words(
+        "ingress rule 1 allows tcp/80 from all pods of all namespaces"
+    ));
+    assert!(words(
+        "ingress rule 1 allows tcp/80 from all pods of its namespace"
+    ));
+
+    // The port moved within the list of `two`, and `one` is gone.
+    let gone = Change::Delete(ObjectKey::new(Kind::NetworkPolicy, "shop", "one"));
+    let output = compiler.apply([gone, policy("two", "{port: 80}, {port: 443}")]);
+    assert!(output.cluster.is_empty(), "{:?}", output.cluster);
+    assert!(flows(&compiler, "one").is_empty());
+    let of_two = flows(&compiler, "two");
+    assert_eq!(of_two.len(), 5);
+    for found in of_two {
+        let only = rules(&found);
+        assert!(
+            matches!(only.as_slice(), [(name, Direction::Ingress, 0 | 1)] if name == "two"),
+            "{found:?}"
+        );
+        assert!(compiler.explain(found.flow.cookie).contains(&found));
+    }
+}
