@@ -7,6 +7,7 @@ use crate::action::{Action, put_actions, read_actions};
 use crate::context::Context;
 use crate::error::DecodeError;
 use crate::ids::TableId;
+use crate::numbers::ofpit;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -30,14 +31,6 @@ pub enum Instruction {
     ClearActions,
     /// An instruction that is not known: kept byte for byte, header included.
     Unknown(Bytes),
-}
-
-mod ofpit {
-    pub(super) const GOTO_TABLE: u16 = 1;
-    pub(super) const WRITE_METADATA: u16 = 2;
-    pub(super) const WRITE_ACTIONS: u16 = 3;
-    pub(super) const APPLY_ACTIONS: u16 = 4;
-    pub(super) const CLEAR_ACTIONS: u16 = 5;
 }
 
 /// Appends instructions, one after the other.

@@ -15,6 +15,7 @@ mod header;
 pub mod ids;
 pub mod instruction;
 pub mod message;
+pub mod numbers;
 pub mod oxm;
 mod reader;
 pub mod text;

@@ -18,6 +18,7 @@ pub mod packet_out;
 pub mod port;
 pub mod role;
 pub mod table_mod;
+pub mod table_status;
 pub mod tlv_table;
 
 use bytes::Bytes;
@@ -39,70 +40,22 @@ use self::packet_out::PacketOut;
 use self::port::{PortMod, PortStatus};
 use self::role::{RoleMessage, RoleStatus};
 use self::table_mod::TableMod;
+use self::table_status::TableStatus;
 use self::tlv_table::{TlvTableMod, TlvTableReply};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::framer::Frame;
 use crate::header::{Header, VERSION};
 use crate::ids::Xid;
+pub use crate::numbers::message_type;
+use crate::numbers::nicira;
 use crate::reader::Reader;
 use crate::writer::Writer;
-
-/// `OFPT_*` (OpenFlow 1.5.1 section 7.1.1).
-pub mod message_type {
-    #![expect(
-        missing_docs,
-        reason = "each name is the specification's, without OFPT_"
-    )]
-    pub const HELLO: u8 = 0;
-    pub const ERROR: u8 = 1;
-    pub const ECHO_REQUEST: u8 = 2;
-    pub const ECHO_REPLY: u8 = 3;
-    pub const EXPERIMENTER: u8 = 4;
-    pub const FEATURES_REQUEST: u8 = 5;
-    pub const FEATURES_REPLY: u8 = 6;
-    pub const GET_CONFIG_REQUEST: u8 = 7;
-    pub const GET_CONFIG_REPLY: u8 = 8;
-    pub const SET_CONFIG: u8 = 9;
-    pub const PACKET_IN: u8 = 10;
-    pub const FLOW_REMOVED: u8 = 11;
-    pub const PORT_STATUS: u8 = 12;
-    pub const PACKET_OUT: u8 = 13;
-    pub const FLOW_MOD: u8 = 14;
-    pub const GROUP_MOD: u8 = 15;
-    pub const PORT_MOD: u8 = 16;
-    pub const TABLE_MOD: u8 = 17;
-    pub const MULTIPART_REQUEST: u8 = 18;
-    pub const MULTIPART_REPLY: u8 = 19;
-    pub const BARRIER_REQUEST: u8 = 20;
-    pub const BARRIER_REPLY: u8 = 21;
-    pub const ROLE_REQUEST: u8 = 24;
-    pub const ROLE_REPLY: u8 = 25;
-    pub const GET_ASYNC_REQUEST: u8 = 26;
-    pub const GET_ASYNC_REPLY: u8 = 27;
-    pub const SET_ASYNC: u8 = 28;
-    pub const METER_MOD: u8 = 29;
-    pub const ROLE_STATUS: u8 = 30;
-    pub const BUNDLE_CONTROL: u8 = 33;
-    pub const BUNDLE_ADD_MESSAGE: u8 = 34;
-}
 
 use message_type as of;
 
 /// Vendor of the Nicira extensions.
 pub(crate) const NICIRA: u32 = 0x0000_2320;
-
-mod nicira {
-    pub(super) const SET_PACKET_IN_FORMAT: u32 = 16;
-    pub(super) const SET_CONTROLLER_ID: u32 = 20;
-    pub(super) const TLV_TABLE_MOD: u32 = 24;
-    pub(super) const TLV_TABLE_REQUEST: u32 = 25;
-    pub(super) const TLV_TABLE_REPLY: u32 = 26;
-    pub(super) const RESUME: u32 = 28;
-    pub(super) const CT_FLUSH_ZONE: u32 = 29;
-    pub(super) const PACKET_IN2: u32 = 30;
-    pub(super) const CT_FLUSH: u32 = 32;
-}
 
 /// One message without its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +89,9 @@ pub enum Message {
     RoleRequest(RoleMessage),
     RoleReply(RoleMessage),
     RoleStatus(RoleStatus),
+    TableStatus(TableStatus),
+    /// `OFPT_REQUESTFORWARD`: what another controller has changed, as the message that it sent.
+    RequestForward(Bytes),
     GetAsyncRequest,
     GetAsyncReply(AsyncConfig),
     SetAsync(AsyncConfig),
@@ -197,6 +153,8 @@ impl Message {
             Self::RoleRequest(_) => of::ROLE_REQUEST,
             Self::RoleReply(_) => of::ROLE_REPLY,
             Self::RoleStatus(_) => of::ROLE_STATUS,
+            Self::TableStatus(_) => of::TABLE_STATUS,
+            Self::RequestForward(_) => of::REQUESTFORWARD,
             Self::GetAsyncRequest => of::GET_ASYNC_REQUEST,
             Self::GetAsyncReply(_) => of::GET_ASYNC_REPLY,
             Self::SetAsync(_) => of::SET_ASYNC,
@@ -234,7 +192,9 @@ impl Message {
         match self {
             Self::Hello(hello) => hello.put(out),
             Self::Error(error) => error.put(out),
-            Self::EchoRequest(data) | Self::EchoReply(data) => out.bytes(data),
+            Self::EchoRequest(data) | Self::EchoReply(data) | Self::RequestForward(data) => {
+                out.bytes(data);
+            }
             Self::FeaturesRequest
             | Self::GetConfigRequest
             | Self::BarrierRequest
@@ -255,6 +215,7 @@ impl Message {
             Self::MultipartReply(reply) => reply.put(out),
             Self::RoleRequest(role) | Self::RoleReply(role) => role.put(out),
             Self::RoleStatus(status) => status.put(out),
+            Self::TableStatus(status) => status.put(out),
             Self::GetAsyncReply(config) | Self::SetAsync(config) => config.put(out),
             Self::BundleControl(control) => control.put(out),
             Self::BundleAdd(add) => add.put(out, xid),
@@ -341,6 +302,8 @@ impl Message {
             of::ROLE_REQUEST => Self::RoleRequest(RoleMessage::read(body)?),
             of::ROLE_REPLY => Self::RoleReply(RoleMessage::read(body)?),
             of::ROLE_STATUS => Self::RoleStatus(RoleStatus::read(body)?),
+            of::TABLE_STATUS => Self::TableStatus(TableStatus::read(body)?),
+            of::REQUESTFORWARD => Self::RequestForward(frame.body.clone()),
             of::GET_ASYNC_REQUEST => Self::GetAsyncRequest,
             of::GET_ASYNC_REPLY => Self::GetAsyncReply(AsyncConfig::read(body)?),
             of::SET_ASYNC => Self::SetAsync(AsyncConfig::read(body)?),

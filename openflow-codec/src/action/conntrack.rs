@@ -10,13 +10,13 @@ use super::{Action, Ct, CtZone, Nat, NatKind};
 use crate::context::Context;
 use crate::error::DecodeError;
 use crate::ids::TableId;
+use crate::numbers::nxast;
 use crate::oxm;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
 /// `recirc_table` that forks nothing.
 const NO_TABLE: u8 = 0xff;
-const NAT: u16 = 36;
 
 mod flag {
     pub(super) const COMMIT: u16 = 1;
@@ -104,7 +104,7 @@ pub(super) fn read_ct(
 
 /// `NXAST_NAT`: flags, which parts of the range are there, and those parts in order.
 fn put_nat(out: &mut Writer<'_>, nat: &Nat) {
-    let start = put_nicira(out, NAT);
+    let start = put_nicira(out, nxast::NAT);
     out.zeros(2);
     let mut flags = match nat.kind {
         None => 0,
@@ -168,7 +168,7 @@ fn read_nat(body: &mut Reader<'_>) -> Result<Option<Nat>, DecodeError> {
         || nat.u16("action type")? != VENDOR
         || !matches!(nat.u16("action length")?, length if length >= 16 && length % 8 == 0)
         || nat.u32("vendor")? != NICIRA
-        || nat.u16("subtype")? != NAT
+        || nat.u16("subtype")? != nxast::NAT
     {
         return Ok(None);
     }

@@ -18,6 +18,7 @@ use super::{Action, Subfield};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::{GroupId, MeterId, PortNo, TableId};
+use crate::numbers::{nxast, ofpat};
 use crate::oxm::{self, Field, MatchField, Narrow};
 use crate::reader::Reader;
 use crate::writer::Writer;
@@ -26,26 +27,6 @@ pub(super) const VENDOR: u16 = 0xffff;
 pub(super) const NICIRA: u32 = 0x0000_2320;
 /// Actions nest in `ct` and `clone`; OVS itself stops at far fewer.
 const MAX_DEPTH: usize = 16;
-
-mod ofpat {
-    pub(super) const OUTPUT: u16 = 0;
-    pub(super) const SET_QUEUE: u16 = 21;
-    pub(super) const GROUP: u16 = 22;
-    pub(super) const DEC_NW_TTL: u16 = 24;
-    pub(super) const SET_FIELD: u16 = 25;
-    pub(super) const COPY_FIELD: u16 = 28;
-    pub(super) const METER: u16 = 29;
-}
-
-mod nxast {
-    pub(super) const RESUBMIT: u16 = 1;
-    pub(super) const RESUBMIT_TABLE: u16 = 14;
-    pub(super) const OUTPUT_REG: u16 = 15;
-    pub(super) const OUTPUT_REG2: u16 = 32;
-    pub(super) const CT: u16 = 35;
-    pub(super) const CT_CLEAR: u16 = 43;
-    pub(super) const RESUBMIT_TABLE_CT: u16 = 44;
-}
 
 /// Appends actions, one after the other.
 #[inline]

@@ -6,38 +6,34 @@ use crate::action::{put_actions, read_actions};
 use crate::context::Context;
 use crate::error::DecodeError;
 use crate::ids::{GroupId, PortNo};
+use crate::numbers::{bucket_property, group_property, group_type};
 use crate::oxm::{self, MatchField};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
-mod property {
-    pub(super) const WEIGHT: u16 = 0;
-    pub(super) const WATCH_PORT: u16 = 1;
-    pub(super) const WATCH_GROUP: u16 = 2;
-    pub(super) const EXPERIMENTER: u16 = 0xffff;
-}
+/// `OFPGPT_EXPERIMENTER`.
+const EXPERIMENTER: u16 = 0xffff;
 /// Netronome, whose property `selection_method` is.
 const NTR: u32 = 0x0000_154d;
-const SELECTION_METHOD: u32 = 1;
 const METHOD_NAME: usize = 16;
 
 impl GroupType {
     pub(crate) const fn to_wire(self) -> u8 {
         match self {
-            Self::All => 0,
-            Self::Select => 1,
-            Self::Indirect => 2,
-            Self::FastFailover => 3,
+            Self::All => group_type::ALL,
+            Self::Select => group_type::SELECT,
+            Self::Indirect => group_type::INDIRECT,
+            Self::FastFailover => group_type::FF,
             Self::Unknown(number) => number,
         }
     }
 
     pub(crate) const fn from_wire(number: u8) -> Self {
         match number {
-            0 => Self::All,
-            1 => Self::Select,
-            2 => Self::Indirect,
-            3 => Self::FastFailover,
+            group_type::ALL => Self::All,
+            group_type::SELECT => Self::Select,
+            group_type::INDIRECT => Self::Indirect,
+            group_type::FF => Self::FastFailover,
             number => Self::Unknown(number),
         }
     }
@@ -61,18 +57,18 @@ fn put_bucket(out: &mut Writer<'_>, group_type: GroupType, bucket: &Bucket) {
     out.set_length("bucket actions", start.saturating_add(2), actions);
     // OVS refuses a weight in groups that do not choose by weight.
     if group_type == GroupType::Select || bucket.weight != 0 {
-        out.u16(property::WEIGHT);
+        out.u16(bucket_property::WEIGHT);
         out.u16(8);
         out.u16(bucket.weight);
         out.zeros(2);
     }
     if bucket.watch_port != PortNo::ANY {
-        out.u16(property::WATCH_PORT);
+        out.u16(bucket_property::WATCH_PORT);
         out.u16(8);
         out.u32(bucket.watch_port.0);
     }
     if bucket.watch_group != GroupId::ANY {
-        out.u16(property::WATCH_GROUP);
+        out.u16(bucket_property::WATCH_GROUP);
         out.u16(8);
         out.u32(bucket.watch_group.0);
     }
@@ -104,9 +100,9 @@ fn read_bucket(reader: &mut Reader<'_>, context: &Context) -> Result<Bucket, Dec
     while !body.is_empty() {
         let (kind, mut value) = read_property(&mut body)?;
         match kind {
-            property::WEIGHT => bucket.weight = value.u16("bucket weight")?,
-            property::WATCH_PORT => bucket.watch_port = PortNo(value.u32("watch port")?),
-            property::WATCH_GROUP => bucket.watch_group = GroupId(value.u32("watch group")?),
+            bucket_property::WEIGHT => bucket.weight = value.u16("bucket weight")?,
+            bucket_property::WATCH_PORT => bucket.watch_port = PortNo(value.u32("watch port")?),
+            bucket_property::WATCH_GROUP => bucket.watch_group = GroupId(value.u32("watch group")?),
             _ => {}
         }
     }
@@ -123,10 +119,10 @@ pub(crate) fn read_property<'a>(reader: &mut Reader<'a>) -> Result<(u16, Reader<
 /// The properties of a group.
 pub(crate) fn put_selection(out: &mut Writer<'_>, selection: &SelectionMethod) {
     let start = out.position();
-    out.u16(property::EXPERIMENTER);
+    out.u16(EXPERIMENTER);
     out.u16(0);
     out.u32(NTR);
-    out.u32(SELECTION_METHOD);
+    out.u32(group_property::SELECTION_METHOD);
     out.zeros(4);
     out.string(&selection.method, METHOD_NAME);
     out.u64(selection.param);
@@ -145,9 +141,9 @@ pub(crate) fn read_selection(
     let mut selection = None;
     while !reader.is_empty() {
         let (kind, mut value) = read_property(reader)?;
-        if kind != property::EXPERIMENTER
+        if kind != EXPERIMENTER
             || value.u32("property experimenter")? != NTR
-            || value.u32("property subtype")? != SELECTION_METHOD
+            || value.u32("property subtype")? != group_property::SELECTION_METHOD
         {
             continue;
         }

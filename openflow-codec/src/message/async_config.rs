@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::group::read_property;
+use crate::numbers::async_property;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -24,19 +25,20 @@ pub struct AsyncConfig {
     missing_docs,
     reason = "each name is the specification's, without OFPACPT_"
 )]
+#[repr(u16)]
 pub enum AsyncKind {
-    PacketInSlave,
-    PacketInMaster,
-    PortStatusSlave,
-    PortStatusMaster,
-    FlowRemovedSlave,
-    FlowRemovedMaster,
-    RoleStatusSlave,
-    RoleStatusMaster,
-    TableStatusSlave,
-    TableStatusMaster,
-    RequestForwardSlave,
-    RequestForwardMaster,
+    PacketInSlave = async_property::PACKET_IN_SLAVE,
+    PacketInMaster = async_property::PACKET_IN_MASTER,
+    PortStatusSlave = async_property::PORT_STATUS_SLAVE,
+    PortStatusMaster = async_property::PORT_STATUS_MASTER,
+    FlowRemovedSlave = async_property::FLOW_REMOVED_SLAVE,
+    FlowRemovedMaster = async_property::FLOW_REMOVED_MASTER,
+    RoleStatusSlave = async_property::ROLE_STATUS_SLAVE,
+    RoleStatusMaster = async_property::ROLE_STATUS_MASTER,
+    TableStatusSlave = async_property::TABLE_STATUS_SLAVE,
+    TableStatusMaster = async_property::TABLE_STATUS_MASTER,
+    RequestForwardSlave = async_property::REQUESTFORWARD_SLAVE,
+    RequestForwardMaster = async_property::REQUESTFORWARD_MASTER,
 }
 
 const KINDS: [AsyncKind; 12] = [

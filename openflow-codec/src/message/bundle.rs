@@ -13,6 +13,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::framer::Frame;
 use crate::header::{Header, set_xid};
 use crate::ids::{BundleId, Xid};
+use crate::numbers::bundle_control;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -50,28 +51,28 @@ pub enum BundleCommand {
 impl BundleCommand {
     const fn to_wire(self) -> u16 {
         match self {
-            Self::OpenRequest => 0,
-            Self::OpenReply => 1,
-            Self::CloseRequest => 2,
-            Self::CloseReply => 3,
-            Self::CommitRequest => 4,
-            Self::CommitReply => 5,
-            Self::DiscardRequest => 6,
-            Self::DiscardReply => 7,
+            Self::OpenRequest => bundle_control::OPEN_REQUEST,
+            Self::OpenReply => bundle_control::OPEN_REPLY,
+            Self::CloseRequest => bundle_control::CLOSE_REQUEST,
+            Self::CloseReply => bundle_control::CLOSE_REPLY,
+            Self::CommitRequest => bundle_control::COMMIT_REQUEST,
+            Self::CommitReply => bundle_control::COMMIT_REPLY,
+            Self::DiscardRequest => bundle_control::DISCARD_REQUEST,
+            Self::DiscardReply => bundle_control::DISCARD_REPLY,
             Self::Unknown(number) => number,
         }
     }
 
     const fn from_wire(number: u16) -> Self {
         match number {
-            0 => Self::OpenRequest,
-            1 => Self::OpenReply,
-            2 => Self::CloseRequest,
-            3 => Self::CloseReply,
-            4 => Self::CommitRequest,
-            5 => Self::CommitReply,
-            6 => Self::DiscardRequest,
-            7 => Self::DiscardReply,
+            bundle_control::OPEN_REQUEST => Self::OpenRequest,
+            bundle_control::OPEN_REPLY => Self::OpenReply,
+            bundle_control::CLOSE_REQUEST => Self::CloseRequest,
+            bundle_control::CLOSE_REPLY => Self::CloseReply,
+            bundle_control::COMMIT_REQUEST => Self::CommitRequest,
+            bundle_control::COMMIT_REPLY => Self::CommitReply,
+            bundle_control::DISCARD_REQUEST => Self::DiscardRequest,
+            bundle_control::DISCARD_REPLY => Self::DiscardReply,
             number => Self::Unknown(number),
         }
     }

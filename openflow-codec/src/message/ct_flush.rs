@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::group::read_property;
+use crate::numbers::{ct_flush, ct_tuple};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -22,7 +23,15 @@ pub struct CtFlush {
     pub reply: CtTuple,
     /// Zone.
     pub zone: Option<u16>,
-    /// Properties that are not known (mark and label, OVS 3.3 and later): type and contents.
+    /// Mark that connections have (OVS 3.3 and later).
+    pub mark: Option<u32>,
+    /// Which bits of the mark count; all if it is not given.
+    pub mark_mask: Option<u32>,
+    /// Label that connections have (OVS 3.3 and later).
+    pub labels: Option<u128>,
+    /// Which bits of the label count; all if it is not given.
+    pub labels_mask: Option<u128>,
+    /// Properties that are not known: type and contents.
     pub unknown: Vec<(u16, Bytes)>,
 }
 
@@ -41,32 +50,30 @@ pub struct CtTuple {
     pub icmp: Option<(u16, u8, u8)>,
 }
 
-/// `nx_ct_flush_tlv_type`.
-mod flush {
-    pub(super) const ORIGINAL: u16 = 0;
-    pub(super) const REPLY: u16 = 1;
-    pub(super) const ZONE: u16 = 2;
-}
-
-/// `nx_ct_flush_tuple_tlv_type`.
-mod tuple {
-    pub(super) const SRC: u16 = 0;
-    pub(super) const DST: u16 = 1;
-    pub(super) const SRC_PORT: u16 = 2;
-    pub(super) const DST_PORT: u16 = 3;
-    pub(super) const ICMP_ID: u16 = 4;
-    pub(super) const ICMP_TYPE: u16 = 5;
-    pub(super) const ICMP_CODE: u16 = 6;
-}
-
 impl CtFlush {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         out.u8(self.ip_proto);
         out.zeros(7);
-        self.original.put(out, flush::ORIGINAL);
-        self.reply.put(out, flush::REPLY);
+        self.original.put(out, ct_flush::ORIG_TUPLE);
+        self.reply.put(out, ct_flush::REPLY_TUPLE);
         if let Some(zone) = self.zone {
-            put_property(out, flush::ZONE, |out| out.u16(zone));
+            put_property(out, ct_flush::ZONE_ID, |out| out.u16(zone));
+        }
+        for (kind, value) in [
+            (ct_flush::MARK, self.mark),
+            (ct_flush::MARK_MASK, self.mark_mask),
+        ] {
+            if let Some(value) = value {
+                put_property(out, kind, |out| out.u32(value));
+            }
+        }
+        for (kind, value) in [
+            (ct_flush::LABELS, self.labels),
+            (ct_flush::LABELS_MASK, self.labels_mask),
+        ] {
+            if let Some(value) = value {
+                put_property(out, kind, |out| out.bytes(&value.to_be_bytes()));
+            }
         }
         for (kind, contents) in &self.unknown {
             put_property(out, *kind, |out| out.bytes(contents));
@@ -83,9 +90,13 @@ impl CtFlush {
         while !reader.is_empty() {
             let (kind, mut value) = read_property(reader)?;
             match kind {
-                flush::ORIGINAL => flush.original = CtTuple::read(&mut value)?,
-                flush::REPLY => flush.reply = CtTuple::read(&mut value)?,
-                flush::ZONE => flush.zone = Some(value.u16("ct zone")?),
+                ct_flush::ORIG_TUPLE => flush.original = CtTuple::read(&mut value)?,
+                ct_flush::REPLY_TUPLE => flush.reply = CtTuple::read(&mut value)?,
+                ct_flush::ZONE_ID => flush.zone = Some(value.u16("ct zone")?),
+                ct_flush::MARK => flush.mark = Some(value.u32("ct mark")?),
+                ct_flush::MARK_MASK => flush.mark_mask = Some(value.u32("ct mark")?),
+                ct_flush::LABELS => flush.labels = Some(value.u128("ct label")?),
+                ct_flush::LABELS_MASK => flush.labels_mask = Some(value.u128("ct label")?),
                 kind => flush.unknown.push((kind, value.rest())),
             }
         }
@@ -103,21 +114,21 @@ impl CtTuple {
             // Nested properties begin at a multiple of 8 bytes.
             out.zeros(4);
             if let Some(address) = self.src {
-                put_property(out, tuple::SRC, |out| out.bytes(&to_v6(address)));
+                put_property(out, ct_tuple::SRC, |out| out.bytes(&to_v6(address)));
             }
             if let Some(address) = self.dst {
-                put_property(out, tuple::DST, |out| out.bytes(&to_v6(address)));
+                put_property(out, ct_tuple::DST, |out| out.bytes(&to_v6(address)));
             }
             if let Some((id, kind, code)) = self.icmp {
-                put_property(out, tuple::ICMP_ID, |out| out.u16(id));
-                put_property(out, tuple::ICMP_TYPE, |out| out.u8(kind));
-                put_property(out, tuple::ICMP_CODE, |out| out.u8(code));
+                put_property(out, ct_tuple::ICMP_ID, |out| out.u16(id));
+                put_property(out, ct_tuple::ICMP_TYPE, |out| out.u8(kind));
+                put_property(out, ct_tuple::ICMP_CODE, |out| out.u8(code));
             }
             if let Some(port) = self.src_port {
-                put_property(out, tuple::SRC_PORT, |out| out.u16(port));
+                put_property(out, ct_tuple::SRC_PORT, |out| out.u16(port));
             }
             if let Some(port) = self.dst_port {
-                put_property(out, tuple::DST_PORT, |out| out.u16(port));
+                put_property(out, ct_tuple::DST_PORT, |out| out.u16(port));
             }
         });
     }
@@ -129,13 +140,13 @@ impl CtTuple {
             let (kind, mut value) = read_property(reader)?;
             let icmp = read.icmp.unwrap_or_default();
             match kind {
-                tuple::SRC => read.src = Some(from_v6(value.u128("address")?)),
-                tuple::DST => read.dst = Some(from_v6(value.u128("address")?)),
-                tuple::SRC_PORT => read.src_port = Some(value.u16("port")?),
-                tuple::DST_PORT => read.dst_port = Some(value.u16("port")?),
-                tuple::ICMP_ID => read.icmp = Some((value.u16("ICMP id")?, icmp.1, icmp.2)),
-                tuple::ICMP_TYPE => read.icmp = Some((icmp.0, value.u8("ICMP type")?, icmp.2)),
-                tuple::ICMP_CODE => read.icmp = Some((icmp.0, icmp.1, value.u8("ICMP code")?)),
+                ct_tuple::SRC => read.src = Some(from_v6(value.u128("address")?)),
+                ct_tuple::DST => read.dst = Some(from_v6(value.u128("address")?)),
+                ct_tuple::SRC_PORT => read.src_port = Some(value.u16("port")?),
+                ct_tuple::DST_PORT => read.dst_port = Some(value.u16("port")?),
+                ct_tuple::ICMP_ID => read.icmp = Some((value.u16("ICMP id")?, icmp.1, icmp.2)),
+                ct_tuple::ICMP_TYPE => read.icmp = Some((icmp.0, value.u8("ICMP type")?, icmp.2)),
+                ct_tuple::ICMP_CODE => read.icmp = Some((icmp.0, icmp.1, value.u8("ICMP code")?)),
                 _ => {}
             }
         }

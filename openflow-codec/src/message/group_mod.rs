@@ -8,6 +8,7 @@ use crate::group::{
     read_selection,
 };
 use crate::ids::GroupId;
+use crate::numbers::group_command;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -60,15 +61,6 @@ impl BucketPosition {
             id => Self::At(id),
         }
     }
-}
-
-mod command {
-    pub(super) const ADD: u16 = 0;
-    pub(super) const MODIFY: u16 = 1;
-    pub(super) const DELETE: u16 = 2;
-    pub(super) const INSERT_BUCKET: u16 = 3;
-    pub(super) const REMOVE_BUCKET: u16 = 5;
-    pub(super) const ADD_OR_MODIFY: u16 = 0x8000;
 }
 
 /// `ofp_group_mod`.
@@ -151,12 +143,12 @@ impl GroupMod {
     /// ```
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         let (number, position) = match self.command {
-            GroupCommand::Add => (command::ADD, BucketPosition::All),
-            GroupCommand::Modify => (command::MODIFY, BucketPosition::All),
-            GroupCommand::Delete => (command::DELETE, BucketPosition::All),
-            GroupCommand::InsertBucket(position) => (command::INSERT_BUCKET, position),
-            GroupCommand::RemoveBucket(position) => (command::REMOVE_BUCKET, position),
-            GroupCommand::AddOrModify => (command::ADD_OR_MODIFY, BucketPosition::All),
+            GroupCommand::Add => (group_command::ADD, BucketPosition::All),
+            GroupCommand::Modify => (group_command::MODIFY, BucketPosition::All),
+            GroupCommand::Delete => (group_command::DELETE, BucketPosition::All),
+            GroupCommand::InsertBucket(position) => (group_command::INSERT_BUCKET, position),
+            GroupCommand::RemoveBucket(position) => (group_command::REMOVE_BUCKET, position),
+            GroupCommand::AddOrModify => (group_command::ADD_OR_MOD, BucketPosition::All),
         };
         out.u16(number);
         out.u8(self.group.group_type.to_wire());
@@ -183,12 +175,12 @@ impl GroupMod {
         reader.skip("padding", 2)?;
         let position = BucketPosition::from_wire(reader.u32("command bucket id")?);
         let command = match number {
-            command::ADD => GroupCommand::Add,
-            command::MODIFY => GroupCommand::Modify,
-            command::DELETE => GroupCommand::Delete,
-            command::INSERT_BUCKET => GroupCommand::InsertBucket(position),
-            command::REMOVE_BUCKET => GroupCommand::RemoveBucket(position),
-            command::ADD_OR_MODIFY => GroupCommand::AddOrModify,
+            group_command::ADD => GroupCommand::Add,
+            group_command::MODIFY => GroupCommand::Modify,
+            group_command::DELETE => GroupCommand::Delete,
+            group_command::INSERT_BUCKET => GroupCommand::InsertBucket(position),
+            group_command::REMOVE_BUCKET => GroupCommand::RemoveBucket(position),
+            group_command::ADD_OR_MOD => GroupCommand::AddOrModify,
             other => return Err(reader.bad_value("group_mod command", other)),
         };
         let mut buckets = reader.sub("buckets", usize::from(length))?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::ids::MeterId;
+use crate::numbers::{meter_band, meter_command};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -77,17 +78,12 @@ pub enum MeterBandKind {
     },
 }
 
-mod band {
-    pub(super) const DROP: u16 = 1;
-    pub(super) const DSCP_REMARK: u16 = 2;
-}
-
 impl MeterBand {
     fn put(&self, out: &mut Writer<'_>) {
         let start = out.position();
         out.u16(match &self.kind {
-            MeterBandKind::Drop => band::DROP,
-            MeterBandKind::DscpRemark(_) => band::DSCP_REMARK,
+            MeterBandKind::Drop => meter_band::DROP,
+            MeterBandKind::DscpRemark(_) => meter_band::DSCP_REMARK,
             MeterBandKind::Unknown { kind, .. } => *kind,
         });
         out.u16(0);
@@ -115,8 +111,8 @@ impl MeterBand {
             rate: body.u32("meter rate")?,
             burst: body.u32("meter burst")?,
             kind: match kind {
-                band::DROP => MeterBandKind::Drop,
-                band::DSCP_REMARK => MeterBandKind::DscpRemark(body.u8("precedence level")?),
+                meter_band::DROP => MeterBandKind::Drop,
+                meter_band::DSCP_REMARK => MeterBandKind::DscpRemark(body.u8("precedence level")?),
                 kind => MeterBandKind::Unknown {
                     kind,
                     contents: body.rest(),
@@ -146,9 +142,9 @@ pub struct MeterMod {
 impl MeterMod {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         out.u16(match self.command {
-            MeterCommand::Add => 0,
-            MeterCommand::Modify => 1,
-            MeterCommand::Delete => 2,
+            MeterCommand::Add => meter_command::ADD,
+            MeterCommand::Modify => meter_command::MODIFY,
+            MeterCommand::Delete => meter_command::DELETE,
         });
         out.u16(self.meter.flags.bits());
         out.u32(self.meter.id.0);
@@ -157,9 +153,9 @@ impl MeterMod {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let command = match reader.u16("meter_mod command")? {
-            0 => MeterCommand::Add,
-            1 => MeterCommand::Modify,
-            2 => MeterCommand::Delete,
+            meter_command::ADD => MeterCommand::Add,
+            meter_command::MODIFY => MeterCommand::Modify,
+            meter_command::DELETE => MeterCommand::Delete,
             other => return Err(reader.bad_value("meter_mod command", other)),
         };
         let flags = MeterFlags::from_bits_retain(reader.u16("meter flags")?);

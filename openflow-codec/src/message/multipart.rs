@@ -22,29 +22,10 @@ use crate::context::Context;
 use crate::error::DecodeError;
 use crate::group::{Group, put_group_desc, read_group_desc};
 use crate::ids::{GroupId, MeterId, PortNo};
+use crate::numbers::ofpmp;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
-/// `OFPMP_*`.
-mod ofpmp {
-    pub(super) const DESC: u16 = 0;
-    pub(super) const FLOW: u16 = 1;
-    pub(super) const AGGREGATE: u16 = 2;
-    pub(super) const TABLE: u16 = 3;
-    pub(super) const PORT: u16 = 4;
-    pub(super) const QUEUE: u16 = 5;
-    pub(super) const GROUP: u16 = 6;
-    pub(super) const GROUP_DESC: u16 = 7;
-    pub(super) const GROUP_FEATURES: u16 = 8;
-    pub(super) const METER: u16 = 9;
-    pub(super) const METER_DESC: u16 = 10;
-    pub(super) const METER_FEATURES: u16 = 11;
-    pub(super) const TABLE_FEATURES: u16 = 12;
-    pub(super) const PORT_DESC: u16 = 13;
-    pub(super) const TABLE_DESC: u16 = 14;
-    pub(super) const QUEUE_DESC: u16 = 15;
-    pub(super) const FLOW_MONITOR: u16 = 16;
-}
 /// `OFPMPF_*_MORE`.
 const MORE: u16 = 1;
 

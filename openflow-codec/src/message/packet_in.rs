@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::DecodeError;
 use crate::group::read_property;
 use crate::ids::{Cookie, TableId};
+use crate::numbers::packet_in2;
 use crate::oxm::{self, Match};
 use crate::reader::Reader;
 use crate::writer::Writer;
@@ -88,50 +89,37 @@ pub struct PacketIn2 {
     pub unknown: Vec<(u16, Bytes)>,
 }
 
-/// `nx_packet_in2_prop_type`.
-mod property {
-    pub(super) const PACKET: u16 = 0;
-    pub(super) const FULL_LEN: u16 = 1;
-    pub(super) const BUFFER_ID: u16 = 2;
-    pub(super) const TABLE_ID: u16 = 3;
-    pub(super) const COOKIE: u16 = 4;
-    pub(super) const REASON: u16 = 5;
-    pub(super) const METADATA: u16 = 6;
-    pub(super) const USERDATA: u16 = 7;
-    pub(super) const CONTINUATION: u16 = 8;
-}
-
 impl PacketIn2 {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
-        put_property(out, property::PACKET, |out| out.bytes(&self.packet));
+        put_property(out, packet_in2::PACKET, |out| out.bytes(&self.packet));
         if let Some(length) = self.full_len {
-            put_property(out, property::FULL_LEN, |out| out.u32(length));
+            put_property(out, packet_in2::FULL_LEN, |out| out.u32(length));
         }
         if let Some(buffer) = self.buffer_id {
-            put_property(out, property::BUFFER_ID, |out| out.u32(buffer));
+            put_property(out, packet_in2::BUFFER_ID, |out| out.u32(buffer));
         }
         if let Some(table) = self.table {
-            put_property(out, property::TABLE_ID, |out| out.u8(table.0));
+            put_property(out, packet_in2::TABLE_ID, |out| out.u8(table.0));
         }
         if let Some(cookie) = self.cookie {
-            put_property(out, property::COOKIE, |out| {
+            put_property(out, packet_in2::COOKIE, |out| {
                 out.zeros(4);
                 out.u64(cookie.0);
             });
         }
         if let Some(reason) = self.reason {
-            put_property(out, property::REASON, |out| out.u8(reason));
+            put_property(out, packet_in2::REASON, |out| out.u8(reason));
         }
-        put_property(out, property::METADATA, |out| {
+        put_property(out, packet_in2::METADATA, |out| {
             for field in self.metadata.fields() {
                 oxm::put_match_field(out, field);
             }
         });
         if !self.userdata.is_empty() {
-            put_property(out, property::USERDATA, |out| out.bytes(&self.userdata));
+            put_property(out, packet_in2::USERDATA, |out| out.bytes(&self.userdata));
         }
         if let Some(continuation) = &self.continuation {
-            put_property(out, property::CONTINUATION, |out| out.bytes(continuation));
+            put_property(out, packet_in2::CONTINUATION, |out| out.bytes(continuation));
         }
         for (kind, contents) in &self.unknown {
             put_property(out, *kind, |out| out.bytes(contents));
@@ -143,20 +131,20 @@ impl PacketIn2 {
         while !reader.is_empty() {
             let (kind, mut value) = read_property(reader)?;
             match kind {
-                property::PACKET => packet_in.packet = value.rest(),
-                property::FULL_LEN => packet_in.full_len = Some(value.u32("full length")?),
-                property::BUFFER_ID => packet_in.buffer_id = Some(value.u32("buffer id")?),
-                property::TABLE_ID => packet_in.table = Some(TableId(value.u8("table")?)),
-                property::COOKIE => {
+                packet_in2::PACKET => packet_in.packet = value.rest(),
+                packet_in2::FULL_LEN => packet_in.full_len = Some(value.u32("full length")?),
+                packet_in2::BUFFER_ID => packet_in.buffer_id = Some(value.u32("buffer id")?),
+                packet_in2::TABLE_ID => packet_in.table = Some(TableId(value.u8("table")?)),
+                packet_in2::COOKIE => {
                     value.skip("padding", 4)?;
                     packet_in.cookie = Some(Cookie(value.u64("cookie")?));
                 }
-                property::REASON => packet_in.reason = Some(value.u8("packet_in reason")?),
-                property::METADATA => {
+                packet_in2::REASON => packet_in.reason = Some(value.u8("packet_in reason")?),
+                packet_in2::METADATA => {
                     packet_in.metadata = oxm::read_fields(&mut value, context)?;
                 }
-                property::USERDATA => packet_in.userdata = value.rest(),
-                property::CONTINUATION => packet_in.continuation = Some(value.rest()),
+                packet_in2::USERDATA => packet_in.userdata = value.rest(),
+                packet_in2::CONTINUATION => packet_in.continuation = Some(value.rest()),
                 kind => packet_in.unknown.push((kind, value.rest())),
             }
         }

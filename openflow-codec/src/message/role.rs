@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::error::DecodeError;
+use crate::numbers::role;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -25,20 +26,20 @@ pub enum Role {
 impl Role {
     const fn to_wire(self) -> u32 {
         match self {
-            Self::NoChange => 0,
-            Self::Equal => 1,
-            Self::Master => 2,
-            Self::Slave => 3,
+            Self::NoChange => role::NOCHANGE,
+            Self::Equal => role::EQUAL,
+            Self::Master => role::MASTER,
+            Self::Slave => role::SLAVE,
             Self::Unknown(number) => number,
         }
     }
 
     const fn from_wire(number: u32) -> Self {
         match number {
-            0 => Self::NoChange,
-            1 => Self::Equal,
-            2 => Self::Master,
-            3 => Self::Slave,
+            role::NOCHANGE => Self::NoChange,
+            role::EQUAL => Self::Equal,
+            role::MASTER => Self::Master,
+            role::SLAVE => Self::Slave,
             number => Self::Unknown(number),
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::context::TlvMapping;
 use crate::error::DecodeError;
+use crate::numbers::tlv_command;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -31,9 +32,9 @@ pub struct TlvTableMod {
 impl TlvTableMod {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         out.u16(match self.command {
-            TlvTableCommand::Add => 0,
-            TlvTableCommand::Delete => 1,
-            TlvTableCommand::Clear => 2,
+            TlvTableCommand::Add => tlv_command::ADD,
+            TlvTableCommand::Delete => tlv_command::DELETE,
+            TlvTableCommand::Clear => tlv_command::CLEAR,
         });
         out.zeros(6);
         put_mappings(out, &self.mappings);
@@ -41,9 +42,9 @@ impl TlvTableMod {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let command = match reader.u16("TLV table command")? {
-            0 => TlvTableCommand::Add,
-            1 => TlvTableCommand::Delete,
-            2 => TlvTableCommand::Clear,
+            tlv_command::ADD => TlvTableCommand::Add,
+            tlv_command::DELETE => TlvTableCommand::Delete,
+            tlv_command::CLEAR => TlvTableCommand::Clear,
             other => return Err(reader.bad_value("TLV table command", other)),
         };
         reader.skip("padding", 6)?;

@@ -306,7 +306,7 @@ impl Field {
 
     /// The field with this class and number on the wire.
     #[inline]
-    pub(crate) fn from_wire(class: u16, number: u8) -> Option<Self> {
+    pub fn from_wire(class: u16, number: u8) -> Option<Self> {
         match class {
             0x8000 => by_number(&BASIC, number),
             0x0001 => by_number(&NXM1, number),

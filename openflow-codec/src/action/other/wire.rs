@@ -12,58 +12,10 @@ use crate::context::Context;
 use crate::error::DecodeError;
 use crate::group::read_property;
 use crate::ids::{MeterId, PortNo};
+use crate::numbers::{controller2, nxast, ofpat};
 use crate::oxm;
 use crate::reader::Reader;
 use crate::writer::Writer;
-
-mod ofpat {
-    pub(super) const SET_MPLS_TTL: u16 = 15;
-    pub(super) const DEC_MPLS_TTL: u16 = 16;
-    pub(super) const PUSH_VLAN: u16 = 17;
-    pub(super) const POP_VLAN: u16 = 18;
-    pub(super) const PUSH_MPLS: u16 = 19;
-    pub(super) const POP_MPLS: u16 = 20;
-    pub(super) const SET_NW_TTL: u16 = 23;
-}
-
-/// `NXAST_*`.
-mod nxast {
-    pub(super) const POP_QUEUE: u16 = 5;
-    pub(super) const NOTE: u16 = 8;
-    pub(super) const MULTIPATH: u16 = 10;
-    pub(super) const BUNDLE: u16 = 12;
-    pub(super) const BUNDLE_LOAD: u16 = 13;
-    pub(super) const LEARN: u16 = 16;
-    pub(super) const EXIT: u16 = 17;
-    pub(super) const FIN_TIMEOUT: u16 = 19;
-    pub(super) const CONTROLLER: u16 = 20;
-    pub(super) const DEC_TTL_CNT_IDS: u16 = 21;
-    pub(super) const STACK_PUSH: u16 = 27;
-    pub(super) const STACK_POP: u16 = 28;
-    pub(super) const SAMPLE: u16 = 29;
-    pub(super) const CONJUNCTION: u16 = 34;
-    pub(super) const CONTROLLER2: u16 = 37;
-    pub(super) const SAMPLE2: u16 = 38;
-    pub(super) const OUTPUT_TRUNC: u16 = 39;
-    pub(super) const SAMPLE3: u16 = 41;
-    pub(super) const CLONE: u16 = 42;
-    pub(super) const LEARN2: u16 = 45;
-    pub(super) const ENCAP: u16 = 46;
-    pub(super) const DECAP: u16 = 47;
-    pub(super) const DEC_NSH_TTL: u16 = 48;
-    pub(super) const CHECK_PKT_LARGER: u16 = 49;
-    pub(super) const DELETE_FIELD: u16 = 50;
-}
-
-/// Properties of `NXAST_CONTROLLER2` (`nx_action_controller2_prop_type`).
-mod controller2 {
-    pub(super) const MAX_LEN: u16 = 0;
-    pub(super) const CONTROLLER_ID: u16 = 1;
-    pub(super) const REASON: u16 = 2;
-    pub(super) const USERDATA: u16 = 3;
-    pub(super) const PAUSE: u16 = 4;
-    pub(super) const METER_ID: u16 = 5;
-}
 
 /// `NXM_OF_IN_PORT`: the only kind of member that a bundle has.
 const MEMBER_TYPE: u32 = 0x0000_0002;
@@ -361,6 +313,8 @@ pub(in crate::action) fn read_nicira(
         nxast::LEARN | nxast::LEARN2 => {
             return Ok(read_learn(subtype == nxast::LEARN2, body)?.map(OtherAction::Learn));
         }
+        // OVS 3.4 has it, and OpenFlow 1.5 has an instruction instead of the other.
+        nxast::SAMPLE4 | nxast::WRITE_METADATA => return Ok(None),
         _ => return read_with_field(subtype, body),
     }))
 }

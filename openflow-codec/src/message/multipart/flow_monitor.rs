@@ -10,6 +10,7 @@ use crate::error::DecodeError;
 use crate::flow::Flow;
 use crate::ids::{Cookie, GroupId, PortNo, TableId, Xid};
 use crate::instruction::{put_instructions, read_instructions};
+use crate::numbers::{flow_event, monitor_command};
 use crate::oxm::{self, Match};
 use crate::reader::Reader;
 use crate::writer::Writer;
@@ -76,9 +77,9 @@ impl FlowMonitor {
         out.u16(self.flags.bits());
         out.u8(self.table.0);
         out.u8(match self.command {
-            MonitorCommand::Add => 0,
-            MonitorCommand::Modify => 1,
-            MonitorCommand::Delete => 2,
+            MonitorCommand::Add => monitor_command::ADD,
+            MonitorCommand::Modify => monitor_command::MODIFY,
+            MonitorCommand::Delete => monitor_command::DELETE,
         });
         oxm::put_match(out, &self.flow_match);
     }
@@ -90,9 +91,9 @@ impl FlowMonitor {
         let flags = MonitorFlags::from_bits_retain(reader.u16("monitor flags")?);
         let table = TableId(reader.u8("table")?);
         let command = match reader.u8("monitor command")? {
-            0 => MonitorCommand::Add,
-            1 => MonitorCommand::Modify,
-            2 => MonitorCommand::Delete,
+            monitor_command::ADD => MonitorCommand::Add,
+            monitor_command::MODIFY => MonitorCommand::Modify,
+            monitor_command::DELETE => MonitorCommand::Delete,
             other => return Err(reader.bad_value("monitor command", other)),
         };
         Ok(Self {
@@ -145,16 +146,6 @@ pub enum FlowUpdate {
     },
 }
 
-mod ofpfme {
-    pub(super) const INITIAL: u16 = 0;
-    pub(super) const ADDED: u16 = 1;
-    pub(super) const REMOVED: u16 = 2;
-    pub(super) const MODIFIED: u16 = 3;
-    pub(super) const ABBREV: u16 = 4;
-    pub(super) const PAUSED: u16 = 5;
-    pub(super) const RESUMED: u16 = 6;
-}
-
 impl FlowUpdate {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         let start = out.position();
@@ -162,15 +153,15 @@ impl FlowUpdate {
         match self {
             Self::Full { event, flow } => put_full(out, *event, flow),
             Self::Abbreviated(xid) => {
-                out.u16(ofpfme::ABBREV);
+                out.u16(flow_event::ABBREV);
                 out.u32(xid.0);
             }
             Self::Paused => {
-                out.u16(ofpfme::PAUSED);
+                out.u16(flow_event::PAUSED);
                 out.zeros(4);
             }
             Self::Resumed => {
-                out.u16(ofpfme::RESUMED);
+                out.u16(flow_event::RESUMED);
                 out.zeros(4);
             }
             Self::Unknown { event, contents } => {
@@ -189,12 +180,13 @@ impl FlowUpdate {
         let mut body = reader.sub("flow update", inside)?;
         let event = body.u16("flow update event")?;
         Ok(match event {
-            ofpfme::INITIAL | ofpfme::ADDED | ofpfme::REMOVED | ofpfme::MODIFIED => {
-                read_full(event, &mut body, context)?
-            }
-            ofpfme::ABBREV => Self::Abbreviated(Xid(body.u32("transaction id")?)),
-            ofpfme::PAUSED => Self::Paused,
-            ofpfme::RESUMED => Self::Resumed,
+            flow_event::INITIAL
+            | flow_event::ADDED
+            | flow_event::REMOVED
+            | flow_event::MODIFIED => read_full(event, &mut body, context)?,
+            flow_event::ABBREV => Self::Abbreviated(Xid(body.u32("transaction id")?)),
+            flow_event::PAUSED => Self::Paused,
+            flow_event::RESUMED => Self::Resumed,
             event => Self::Unknown {
                 event,
                 contents: body.rest(),
@@ -205,10 +197,10 @@ impl FlowUpdate {
 
 fn put_full(out: &mut Writer<'_>, event: FlowEvent, flow: &Flow) {
     let (event, reason) = match event {
-        FlowEvent::Initial => (ofpfme::INITIAL, 0),
-        FlowEvent::Added => (ofpfme::ADDED, 0),
-        FlowEvent::Removed(reason) => (ofpfme::REMOVED, reason),
-        FlowEvent::Modified => (ofpfme::MODIFIED, 0),
+        FlowEvent::Initial => (flow_event::INITIAL, 0),
+        FlowEvent::Added => (flow_event::ADDED, 0),
+        FlowEvent::Removed(reason) => (flow_event::REMOVED, reason),
+        FlowEvent::Modified => (flow_event::MODIFIED, 0),
     };
     out.u16(event);
     out.u8(flow.table.0);
@@ -243,9 +235,9 @@ fn read_full(
         instructions: read_instructions(body, context)?,
     };
     let event = match event {
-        ofpfme::INITIAL => FlowEvent::Initial,
-        ofpfme::ADDED => FlowEvent::Added,
-        ofpfme::REMOVED => FlowEvent::Removed(reason),
+        flow_event::INITIAL => FlowEvent::Initial,
+        flow_event::ADDED => FlowEvent::Added,
+        flow_event::REMOVED => FlowEvent::Removed(reason),
         _ => FlowEvent::Modified,
     };
     Ok(FlowUpdate::Full { event, flow })

@@ -326,7 +326,7 @@ pub struct TableDesc {
 }
 
 impl TableDesc {
-    pub(super) fn put(&self, out: &mut Writer<'_>) {
+    pub(in crate::message) fn put(&self, out: &mut Writer<'_>) {
         let start = out.position();
         out.u16(0);
         out.u8(self.table.0);
@@ -336,7 +336,7 @@ impl TableDesc {
         out.set_length("table desc", start, start);
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(in crate::message) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut body = prefixed(reader, "table desc")?;
         let table = TableId(body.u8("table")?);
         body.skip("padding", 1)?;
