@@ -3,8 +3,14 @@
 
 #[path = "codec/actions.rs"]
 mod actions;
+#[path = "codec/cases.rs"]
+mod cases;
 #[path = "codec/generate.rs"]
 mod generate;
+#[path = "codec/generate_messages.rs"]
+mod generate_messages;
+#[path = "codec/known.rs"]
+mod known;
 #[path = "codec/messages.rs"]
 mod messages;
 #[path = "codec/oracle.rs"]

@@ -3,15 +3,13 @@
 
 use openflow_codec::message::flow_mod::FlowMod;
 use openflow_codec::text::{Names, actions_from_str};
-use openflow_codec::{
-    Action, Cookie, Field, Flow, Frame, Instruction, Match, Message, Subfield, TableId, Xid,
-};
+use openflow_codec::{Action, Field, Flow, Frame, Instruction, Message, Subfield, Xid};
 
 use crate::ovs::Ovs;
 use crate::sample;
 
 /// Actions as ovs-ofctl prints them.
-const ACTIONS: &[&str] = &[
+pub(crate) const ACTIONS: &[&str] = &[
     "output:1",
     "IN_PORT",
     "LOCAL",
@@ -102,7 +100,7 @@ const ACTIONS: &[&str] = &[
 ];
 
 /// Fields that cannot be written.
-const READ_ONLY: &[Field] = &[
+pub(crate) const READ_ONLY: &[Field] = &[
     Field::PacketType,
     Field::DpHash,
     Field::RecircId,
@@ -127,16 +125,38 @@ const READ_ONLY: &[Field] = &[
     Field::CtTpDst,
 ];
 
-/// The bytes of some actions, cut out of a flow.
-fn encode(actions: &[Action]) -> Vec<u8> {
+/// Actions on the wire that we read and never write, and what both sides say of them.
+pub(crate) const FOREIGN: &[(&str, &str)] = &[
+    ("ffff0010000023200001000500000000", "resubmit:5"),
+    (
+        "ffff0018000023200020001fffff00010004000000000000",
+        "output:NXM_NX_REG0[]",
+    ),
+];
+
+/// A flow_mod that applies the actions of some bytes.
+pub(crate) fn flow_mod_with(actions: &[u8]) -> Vec<u8> {
     let flow = Flow {
-        table: TableId(0),
-        priority: 1,
-        flow_match: Match::any(),
-        cookie: Cookie(0),
-        idle_timeout: 0,
-        hard_timeout: 0,
+        instructions: vec![Instruction::ApplyActions(Vec::new())],
+        ..sample::drop_all()
+    };
+    let mut bytes = Vec::new();
+    flow.encode_add(Xid(0), &sample::context(), &mut bytes)
+        .expect("encodes");
+    let instruction = bytes.len() - 8;
+    bytes.extend(actions);
+    let length = (bytes.len() as u16).to_be_bytes();
+    bytes[2..4].copy_from_slice(&length);
+    let length = (actions.len() as u16 + 8).to_be_bytes();
+    bytes[instruction + 2..instruction + 4].copy_from_slice(&length);
+    bytes
+}
+
+/// The bytes of some actions, cut out of a flow.
+pub(crate) fn encode(actions: &[Action]) -> Vec<u8> {
+    let flow = Flow {
         instructions: vec![Instruction::ApplyActions(actions.to_vec())],
+        ..sample::drop_all()
     };
     let mut bytes = Vec::new();
     flow.encode_add(Xid(0), &sample::context(), &mut bytes)
@@ -150,16 +170,19 @@ fn encode(actions: &[Action]) -> Vec<u8> {
     bytes.split_off(8 + 40 + 8 + 8)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
 /// What ovs-ofctl makes of the bytes of each list of actions.
-fn printed(ovs: &Ovs, lists: &[Vec<Action>]) -> Vec<String> {
-    let input: String = lists
-        .iter()
-        .map(|actions| hex(&encode(actions)) + "\n")
-        .collect();
+fn printed(ovs: &Ovs, lists: impl Iterator<Item = Vec<u8>>) -> Vec<String> {
+    let lists: Vec<String> = lists.map(|actions| hex(&actions) + "\n").collect();
+    let input = lists.concat();
     let output = ovs.ofctl_with_input(&["parse-actions", "OpenFlow15"], input.as_bytes());
     let lines: Vec<String> = output
         .lines()
@@ -171,32 +194,16 @@ fn printed(ovs: &Ovs, lists: &[Vec<Action>]) -> Vec<String> {
     lines
 }
 
-#[test]
-fn ovs_ofctl_prints_each_action_as_we_do() {
-    let ovs = Ovs::start();
-    let lists: Vec<Vec<Action>> = ACTIONS
-        .iter()
-        .map(|text| {
-            actions_from_str(text, &Names::default()).unwrap_or_else(|e| panic!("{e}: {text}"))
-        })
-        .collect();
-    let printed = printed(&ovs, &lists);
-    let mut different = Vec::new();
-    for ((text, actions), theirs) in ACTIONS.iter().zip(&lists).zip(printed) {
-        let [action] = actions.as_slice() else {
-            panic!("{text}");
-        };
-        assert!(!action.to_string().starts_with("unknown"), "{text}");
-        if theirs != action.to_string() {
-            different.push((theirs, action.to_string()));
-        }
-    }
-    assert!(different.is_empty(), "{different:#?}");
+/// [`ACTIONS`] as values.
+pub(crate) fn every_action() -> Vec<Vec<Action>> {
+    let read = |text: &&str| {
+        actions_from_str(text, &Names::default()).unwrap_or_else(|e| panic!("{e}: {text}"))
+    };
+    ACTIONS.iter().map(read).collect()
 }
 
-#[test]
-fn ovs_ofctl_knows_every_field_by_the_name_we_give_it() {
-    let ovs = Ovs::start();
+/// Each field copied, and if it can be, written whole and in part.
+pub(crate) fn every_field() -> Vec<Vec<Action>> {
     let moves = Field::all().map(|field| {
         vec![Action::CopyField {
             src: Subfield::new(field, 0, 1),
@@ -216,9 +223,53 @@ fn ovs_ofctl_knows_every_field_by_the_name_we_give_it() {
         // A mask of a VLAN id must leave a tag.
         .filter(|field| *field != Field::VlanVid)
         .map(|field| vec![Action::set_masked(field, 1u128, 1u128)]);
-    let lists: Vec<Vec<Action>> = moves.chain(sets).chain(masked).collect();
+    moves.chain(sets).chain(masked).collect()
+}
+
+#[test]
+fn ovs_ofctl_prints_each_action_as_we_do() {
+    let ovs = Ovs::start();
+    let lists = every_action();
+    let printed = printed(&ovs, lists.iter().map(|actions| encode(actions)));
     let mut different = Vec::new();
-    for (actions, theirs) in lists.iter().zip(printed(&ovs, &lists)) {
+    for ((text, actions), theirs) in ACTIONS.iter().zip(&lists).zip(printed) {
+        let [action] = actions.as_slice() else {
+            panic!("{text}");
+        };
+        assert!(!action.to_string().starts_with("unknown"), "{text}");
+        if theirs != action.to_string() {
+            different.push((theirs, action.to_string()));
+        }
+    }
+    assert!(different.is_empty(), "{different:#?}");
+}
+
+#[test]
+fn actions_that_we_never_write_are_what_ovs_ofctl_says_they_are() {
+    let ovs = Ovs::start();
+    let printed = printed(&ovs, FOREIGN.iter().map(|(bytes, _)| unhex(bytes)));
+    for ((bytes, text), theirs) in FOREIGN.iter().zip(printed) {
+        assert_eq!(theirs, *text);
+        let frame = Frame::from_bytes(&flow_mod_with(&unhex(bytes))).expect("a frame");
+        let message = Message::decode(&frame, &sample::context());
+        let Ok(Message::FlowMod(flow_mod)) = message else {
+            panic!("{message:?}");
+        };
+        let [Instruction::ApplyActions(actions)] = flow_mod.flow.instructions.as_slice() else {
+            panic!("{flow_mod:?}");
+        };
+        let ours: Vec<String> = actions.iter().map(ToString::to_string).collect();
+        assert_eq!(ours.concat(), *text);
+    }
+}
+
+#[test]
+fn ovs_ofctl_knows_every_field_by_the_name_we_give_it() {
+    let ovs = Ovs::start();
+    let lists = every_field();
+    let mut different = Vec::new();
+    let printed = printed(&ovs, lists.iter().map(|actions| encode(actions)));
+    for (actions, theirs) in lists.iter().zip(printed) {
         let ours: Vec<String> = actions.iter().map(ToString::to_string).collect();
         let again = actions_from_str(&theirs, &Names::default());
         if theirs != ours.concat() || again.as_ref() != Ok(actions) {

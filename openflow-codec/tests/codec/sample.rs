@@ -65,3 +65,16 @@ pub(crate) fn flow() -> Flow {
         ],
     }
 }
+
+/// A flow that matches everything and does nothing.
+pub(crate) fn drop_all() -> Flow {
+    Flow {
+        table: TableId(0),
+        priority: 1,
+        flow_match: Match::any(),
+        cookie: Cookie(0),
+        idle_timeout: 0,
+        hard_timeout: 0,
+        instructions: Vec::new(),
+    }
+}
