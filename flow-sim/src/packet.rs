@@ -130,6 +130,8 @@ pub struct Icmp {
     pub id: u16,
     /// Of an error: the packet that it is about.
     pub about: Option<Tuple>,
+    /// Of neighbour discovery: the flags and the rest of the word before the target address.
+    pub nd_reserved: u32,
     /// Of neighbour discovery: target address.
     pub nd_target: Option<Ipv6Addr>,
     /// Of neighbour discovery: source link-layer address option.

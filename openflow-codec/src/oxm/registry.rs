@@ -16,6 +16,8 @@ pub enum Class {
     Nxm1,
     /// `OFPXMC_PACKET_REGS`, 0x8001.
     PacketRegs,
+    /// `ERICOXM_OF`, 0x1000: OVS writes it as a plain class, without an experimenter id.
+    Eric,
 }
 
 impl Class {
@@ -26,6 +28,7 @@ impl Class {
             Self::Basic => 0x8000,
             Self::Nxm1 => 0x0001,
             Self::PacketRegs => 0x8001,
+            Self::Eric => 0x1000,
         }
     }
 }
@@ -159,7 +162,9 @@ pub enum Field {
     Icmpv4Code,
     Icmpv6Type,
     Icmpv6Code,
+    NdReserved,
     NdTarget,
+    NdOptionsType,
     NdSll,
     NdTll,
     ArpOp,
@@ -312,6 +317,7 @@ impl Field {
             0x0001 => by_number(&NXM1, number),
             0x8001 => by_number(&PACKET_REGS, number),
             0x0000 => by_number(&NXM0, number),
+            0x1000 => by_number(&ERIC, number),
             _ => None,
         }
     }
@@ -426,6 +432,7 @@ static NXM0: Numbers = numbers(
         (17, Field::ArpTpa),
     ],
 );
+static ERIC: Numbers = numbers(Eric, &[]);
 static NXM1: Numbers = numbers(
     Nxm1,
     &[
@@ -506,7 +513,7 @@ const fn row(
 const YES: bool = true;
 const NO: bool = false;
 
-use Class::{Basic, Nxm0, Nxm1, PacketRegs};
+use Class::{Basic, Eric, Nxm0, Nxm1, PacketRegs};
 use Form as F;
 use Prerequisite as P;
 
@@ -551,7 +558,9 @@ const FIELDS: &[FieldInfo] = &[
     row(Field::Icmpv4Code, "icmp_code", "NXM_OF_ICMP_CODE", F::Decimal, Basic, 20, 8, NO, P::Icmpv4, "1.7"),
     row(Field::Icmpv6Type, "icmpv6_type", "NXM_NX_ICMPV6_TYPE", F::Decimal, Basic, 29, 8, NO, P::Icmpv6, "1.7"),
     row(Field::Icmpv6Code, "icmpv6_code", "NXM_NX_ICMPV6_CODE", F::Decimal, Basic, 30, 8, NO, P::Icmpv6, "1.7"),
+    row(Field::NdReserved, "nd_reserved", "ERICOXM_OF_ICMPV6_ND_RESERVED", F::Decimal, Eric, 1, 32, NO, P::Icmpv6, "2.11"),
     row(Field::NdTarget, "nd_target", "NXM_NX_ND_TARGET", F::Ipv6, Basic, 31, 128, YES, P::Icmpv6, "1.7"),
+    row(Field::NdOptionsType, "nd_options_type", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", F::Decimal, Eric, 2, 8, NO, P::Icmpv6, "2.11"),
     row(Field::NdSll, "nd_sll", "NXM_NX_ND_SLL", F::Ethernet, Basic, 32, 48, YES, P::Icmpv6, "1.7"),
     row(Field::NdTll, "nd_tll", "NXM_NX_ND_TLL", F::Ethernet, Basic, 33, 48, YES, P::Icmpv6, "1.7"),
     row(Field::ArpOp, "arp_op", "NXM_OF_ARP_OP", F::Decimal, Basic, 21, 16, NO, P::Arp, "1.7"),

@@ -240,6 +240,8 @@ impl Printer<'_> {
         self.plain(f, Field::NdTarget)?;
         self.plain(f, Field::NdSll)?;
         self.plain(f, Field::NdTll)?;
+        self.decimal(f, Field::NdReserved, "nd_reserved")?;
+        self.decimal(f, Field::NdOptionsType, "nd_options_type")?;
         for (proto, src, dst) in [
             (TCP, Field::TcpSrc, Field::TcpDst),
             (UDP, Field::UdpSrc, Field::UdpDst),

@@ -30,6 +30,8 @@ pub(crate) fn values<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
 pub(crate) struct Protocol {
     eth_type: u16,
     ip_proto: u8,
+    /// Of neighbour discovery: `icmpv6_type`.
+    discovery: Option<u8>,
     fields: &'static [Field],
     writable: &'static [Field],
 }
@@ -87,6 +89,29 @@ const PROTOCOLS: &[Protocol] = &[
     protocol(0x86dd, 17, &[Field::UdpSrc], &[Field::UdpSrc]),
     protocol(0x86dd, 132, &[Field::SctpDst], &[]),
     protocol(0x86dd, 58, &[Field::Icmpv6Type, Field::Icmpv6Code], &[]),
+    Protocol {
+        discovery: Some(135),
+        ..protocol(
+            0x86dd,
+            58,
+            &[
+                Field::NdReserved,
+                Field::NdTarget,
+                Field::NdOptionsType,
+                Field::NdSll,
+            ],
+            &[Field::NdReserved, Field::NdTarget, Field::NdSll],
+        )
+    },
+    Protocol {
+        discovery: Some(136),
+        ..protocol(
+            0x86dd,
+            58,
+            &[Field::NdTarget, Field::NdTll],
+            &[Field::NdOptionsType, Field::NdTll],
+        )
+    },
     protocol(0x86dd, 89, &[Field::Ipv6Dst, Field::IpTtl], &[]),
     protocol(
         0x0806,
@@ -124,6 +149,7 @@ const fn protocol(
     Protocol {
         eth_type,
         ip_proto,
+        discovery: None,
         fields,
         writable,
     }
@@ -303,6 +329,9 @@ fn flow_match(protocol: Protocol) -> BoxedStrategy<Match> {
             }
             if protocol.ip_proto != 0 {
                 flow_match = flow_match.with(Field::IpProto, protocol.ip_proto);
+            }
+            if let Some(kind) = protocol.discovery {
+                flow_match = flow_match.with(Field::Icmpv6Type, kind);
             }
             let original = conntrack.field(Field::EthType).is_some();
             if !original || protocol.eth_type == 0x0800 {
