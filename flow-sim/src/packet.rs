@@ -134,9 +134,12 @@ pub struct Icmp {
     pub nd_reserved: u32,
     /// Of neighbour discovery: target address.
     pub nd_target: Option<Ipv6Addr>,
-    /// Of neighbour discovery: source link-layer address option.
+    /// Of neighbour discovery: type of its option, 1 for a source and 2 for a target link-layer
+    /// address; 0 when it has none.
+    pub nd_options_type: u8,
+    /// Of neighbour discovery: source link-layer address, in a solicitation.
     pub nd_sll: Option<MacAddr>,
-    /// Of neighbour discovery: target link-layer address option.
+    /// Of neighbour discovery: target link-layer address, in an advertisement.
     pub nd_tll: Option<MacAddr>,
 }
 
@@ -171,6 +174,15 @@ pub struct Tunnel {
     pub flags: u16,
     /// `tun_metadata0`..: number to value. An absent option differs from one that is zero.
     pub options: BTreeMap<u8, u128>,
+}
+
+impl Tunnel {
+    /// The far end that the packet is to be sent to, if one is written.
+    pub fn destination(&self) -> Option<IpAddr> {
+        let v4 = (!self.dst.is_unspecified()).then_some(self.dst.into());
+        let v6 = (!self.ipv6_dst.is_unspecified()).then_some(self.ipv6_dst.into());
+        v4.or(v6)
+    }
 }
 
 impl Default for Tunnel {
@@ -294,6 +306,24 @@ impl Packet {
         Self::new(Payload::Arp(arp)).with_eth(sha, MacAddr([0xff; 6]))
     }
 
+    /// A neighbour solicitation, multicast to the solicited node (RFC 4861, section 4.3).
+    pub fn solicitation(sll: MacAddr, src: Ipv6Addr, target: Ipv6Addr) -> Self {
+        let icmp = Icmp {
+            kind: 135,
+            nd_target: Some(target),
+            nd_options_type: 1,
+            nd_sll: Some(sll),
+            ..Icmp::default()
+        };
+        let [.., a, b, c] = target.octets();
+        let low = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+        let mut packet = Self::ip(src, low, Transport::Icmp(icmp));
+        if let Payload::Ip(ip) = &mut packet.payload {
+            ip.ttl = 255;
+        }
+        packet.with_eth(sll, MacAddr([0x33, 0x33, 0xff, a, b, c]))
+    }
+
     /// The "destination unreachable" that `from` sends to the sender of this packet; `None` when
     /// this is not an IP packet that conntrack can name.
     pub fn unreachable(&self, from: IpAddr) -> Option<Self> {
@@ -344,11 +374,12 @@ impl Packet {
     /// `tun_id` and the options survive, `sender` is the near end, nothing else of the metadata is
     /// left.
     #[must_use]
-    pub fn arriving_by_tunnel(mut self, port: PortNo, sender: Ipv4Addr) -> Self {
-        let tunnel = Tunnel {
-            src: sender,
-            ..std::mem::take(&mut self.tunnel)
-        };
+    pub fn arriving_by_tunnel(mut self, port: PortNo, sender: impl Into<IpAddr>) -> Self {
+        let mut tunnel = std::mem::take(&mut self.tunnel);
+        match sender.into() {
+            IpAddr::V4(sender) => tunnel.src = sender,
+            IpAddr::V6(sender) => tunnel.ipv6_src = sender,
+        }
         Self {
             tunnel,
             ..self.arriving_on(port)

@@ -405,7 +405,9 @@ fn prerequisite_met(field: Field, flow_match: &Match) -> bool {
     };
     let kind = || exactly(Field::Icmpv6Type);
     met && match field {
-        Field::NdTarget | Field::NdReserved | Field::NdOptionsType => matches!(kind(), Some(135 | 136)),
+        Field::NdTarget | Field::NdReserved | Field::NdOptionsType => {
+            matches!(kind(), Some(135 | 136))
+        }
         Field::NdSll => kind() == Some(135),
         Field::NdTll => kind() == Some(136),
         _ => true,

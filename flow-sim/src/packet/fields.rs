@@ -265,6 +265,12 @@ fn transport_field(transport: &Transport, address: IpAddr, field: Field) -> Opti
         (Transport::Icmp(icmp), Field::NdTarget) if is_nd(icmp, v4) => {
             Some(icmp.nd_target.map_or(0, Ipv6Addr::to_bits))
         }
+        (Transport::Icmp(icmp), Field::NdReserved) if is_nd(icmp, v4) => {
+            Some(icmp.nd_reserved.into())
+        }
+        (Transport::Icmp(icmp), Field::NdOptionsType) if is_nd(icmp, v4) => {
+            Some(icmp.nd_options_type.into())
+        }
         (Transport::Icmp(icmp), Field::NdSll) if is_nd(icmp, v4) => {
             Some(icmp.nd_sll.map_or(0, mac_value))
         }
@@ -296,6 +302,12 @@ fn write_transport(
         (Transport::Icmp(icmp), Field::Icmpv6Code) if !v4 => icmp.code = value as u8,
         (Transport::Icmp(icmp), Field::NdTarget) if is_nd(icmp, v4) => {
             icmp.nd_target = Some(Ipv6Addr::from_bits(value));
+        }
+        (Transport::Icmp(icmp), Field::NdReserved) if is_nd(icmp, v4) => {
+            icmp.nd_reserved = value as u32;
+        }
+        (Transport::Icmp(icmp), Field::NdOptionsType) if is_nd(icmp, v4) => {
+            icmp.nd_options_type = value as u8;
         }
         (Transport::Icmp(icmp), Field::NdSll) if is_nd(icmp, v4) => icmp.nd_sll = Some(mac(value)),
         (Transport::Icmp(icmp), Field::NdTll) if is_nd(icmp, v4) => icmp.nd_tll = Some(mac(value)),

@@ -117,6 +117,11 @@ fn fmt_transport(transport: &Transport, f: &mut fmt::Formatter<'_>) -> fmt::Resu
             if let Some(target) = icmp.nd_target {
                 write!(f, ",nd_target={target}")?;
             }
+            for (name, address) in [("nd_sll", icmp.nd_sll), ("nd_tll", icmp.nd_tll)] {
+                if let Some(address) = address {
+                    write!(f, ",{name}={address}")?;
+                }
+            }
             Ok(())
         }
         Transport::Other(_) => Ok(()),
