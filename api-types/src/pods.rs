@@ -42,9 +42,12 @@ pub struct Pod {
     /// Why it is refused or waits, and the cure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// IP address.
+    /// The first of its IP addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// IP addresses, at most one of each family.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// Link-layer address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,

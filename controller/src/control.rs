@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use api_types::Source;
 use openflow_codec::{Cookie, DatapathId};
 use openflow_session::{EntryId, Generation, Reconciled, Rejection, SwitchInfo};
+use policy_compiler::model::Family;
 use policy_compiler::{Change, Compiler, Config, Kind, Object, ObjectKey};
 
 use self::attachments::Attachments;
@@ -222,7 +223,9 @@ pub struct Control {
     places: BTreeMap<ObjectKey, (String, usize)>,
     /// Names of Node objects.
     node_objects: BTreeSet<String>,
-    /// What the compiler has read of them.
+    /// Family of the tunnels, once Node objects were read.
+    underlay: Option<Family>,
+    /// What the compiler has read of them: where tunnels end, and Pod CIDRs.
     addresses: BTreeMap<String, IpAddr>,
     pod_cidrs: BTreeMap<String, String>,
     /// The Pod CIDRs of all nodes, comma-separated.
@@ -258,6 +261,7 @@ impl Control {
             },
             places: BTreeMap::new(),
             node_objects: BTreeSet::new(),
+            underlay: None,
             addresses: BTreeMap::new(),
             pod_cidrs: BTreeMap::new(),
             cluster_cidrs: String::new(),
@@ -322,8 +326,12 @@ impl Control {
         if !self.source.loaded {
             return;
         }
-        self.judge_machines(effects);
-        while self.rollout.is_idle() {
+        loop {
+            // What is compiled may say more of machines, and the other way round.
+            self.judge_machines(effects);
+            if !self.rollout.is_idle() {
+                break;
+            }
             self.note_acknowledged(now);
             let admissions = self
                 .attachments
@@ -589,8 +597,10 @@ impl Control {
     fn read_node_objects(&mut self) {
         let (mut addresses, mut pod_cidrs) = (BTreeMap::new(), BTreeMap::new());
         let mut all_cidrs = BTreeSet::new();
+        let underlay = self.compiler.underlay();
         for node in self.compiler.nodes() {
-            addresses.extend(node.address.map(|address| (node.name.clone(), address)));
+            let address = node.addresses.and_then(|addresses| addresses.of(underlay));
+            addresses.extend(address.map(|address| (node.name.clone(), address)));
             let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
             pod_cidrs.insert(node.name.clone(), cidrs.join(","));
             all_cidrs.extend(cidrs);
@@ -599,11 +609,15 @@ impl Control {
         if addresses != self.addresses || cluster_cidrs != self.cluster_cidrs {
             self.unwritten.extend(self.nodes.keys().cloned());
         }
+        if addresses != self.addresses || self.underlay != Some(underlay) {
+            self.unjudged.extend(self.machines.keys().copied());
+        }
         for (node, cidrs) in &pod_cidrs {
             if self.pod_cidrs.get(node) != Some(cidrs) {
                 self.unwritten.insert(node.clone());
             }
         }
+        self.underlay = Some(underlay);
         self.addresses = addresses;
         self.pod_cidrs = pod_cidrs;
         self.cluster_cidrs = cluster_cidrs;

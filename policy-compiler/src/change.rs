@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -12,7 +11,7 @@ use openflow_codec::PortNo;
 
 use crate::ingest::Rejected;
 use crate::layer::LayerDelta;
-use crate::model::{Kind, MacAddr, ObjectKey};
+use crate::model::{Addresses, Kind, MacAddr, ObjectKey};
 
 /// A Kubernetes object of a kind the compiler reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +70,8 @@ pub struct Attachment {
     pub pod_uid: Option<String>,
     /// OpenFlow port number.
     pub port: PortNo,
-    /// From `external_ids:culvert-ip`.
-    pub address: IpAddr,
+    /// From `external_ids:culvert-ip` and `external_ids:culvert-ip6`.
+    pub addresses: Addresses,
     /// From `external_ids:attached-mac`.
     pub mac: MacAddr,
     /// The Interface already carries `culvert-ready`: it was admitted before, by us or by an

@@ -2,7 +2,7 @@
 //! The compiler: state, and the order in which a batch of changes is worked off.
 //!
 //! A batch is taken in first (objects parsed, stored, and what depends on them noted as dirty), then
-//! settled in the order identities, policies, attachments, Services, nodes: what comes later depends
+//! settled in the order families, identities, policies, attachments, Services, nodes: what comes later depends
 //! on what comes earlier, never the other way round. Each dirty owner's flows are made anew and
 //! compared with what it wanted before, so a batch costs what it touches.
 
@@ -30,7 +30,7 @@ use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, 
 use crate::explain::Scope;
 use crate::ingest::{self, Parsed};
 use crate::layer::Owner;
-use crate::model::{Kind, Labels, Node, ObjectKey, Pod};
+use crate::model::{Families, Family, Kind, Labels, Node, ObjectKey, Pod, pod_families, underlay};
 use crate::pipeline::Builder;
 use crate::stage;
 
@@ -49,6 +49,8 @@ pub struct Compiler {
     policies: Policies,
     services: Services,
     attachments: Attachments,
+    /// What the pipeline carries.
+    families: Families,
     nodes: BTreeMap<String, Node>,
     observed: BTreeMap<String, NodeFacts>,
     pods: BTreeMap<ObjectKey, Pod>,
@@ -64,12 +66,12 @@ impl Compiler {
             policies: Policies::default(),
             services: Services::default(),
             attachments: Attachments::default(),
+            families: std::iter::empty().collect(),
             nodes: BTreeMap::new(),
             observed: BTreeMap::new(),
             pods: BTreeMap::new(),
         };
-        let fixed = stage::fixed();
-        compiler.own(Owner::Pipeline, &Scope::Cluster, fixed);
+        compiler.own_pipeline();
         compiler
     }
 
@@ -82,6 +84,7 @@ impl Compiler {
         for change in changes {
             self.take_in(change, &mut dirty, &mut output);
         }
+        self.settle_families(&mut dirty);
         self.settle_identities(&mut dirty, &mut output);
         self.settle_policies(&mut dirty);
         self.settle_attachments(&mut dirty, &mut output);
@@ -120,6 +123,11 @@ impl Compiler {
     /// Every node, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    /// Family of the tunnels between nodes: that of which more Nodes have an address.
+    pub fn underlay(&self) -> Family {
+        underlay(self.nodes.values())
     }
 
     /// Every Pod, by name.
@@ -197,6 +205,27 @@ impl Compiler {
             Some(node) => self.nodes.insert(name.to_owned(), node),
             None => self.nodes.remove(name),
         };
+    }
+
+    /// The pipeline carries the families of the nodes' Pod CIDRs; when these change, so does
+    /// everything that names a family.
+    fn settle_families(&mut self, dirty: &mut Dirty) {
+        if !dirty.all_nodes {
+            return;
+        }
+        let families = pod_families(self.nodes.values());
+        if families == self.families {
+            return;
+        }
+        self.families = families;
+        self.own_pipeline();
+        dirty.policies.extend(self.policies.all());
+        dirty.services.extend(self.services.all());
+    }
+
+    fn own_pipeline(&mut self) {
+        let fixed = stage::fixed(self.families);
+        self.own(Owner::Pipeline, &Scope::Cluster, fixed);
     }
 
     /// A namespace's object is as given, or gone.

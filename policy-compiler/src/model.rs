@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Our nouns: objects after the edge, with nothing left that could be malformed.
 
+mod family;
 mod mac;
 mod node;
 mod object_key;
@@ -9,8 +10,10 @@ mod policy;
 mod selector;
 mod service;
 
+pub use family::{Addresses, Families, Family};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::Node;
+pub(crate) use node::{pod_families, underlay};
 pub use object_key::{Kind, ObjectKey, ParseKeyError};
 pub use pod::Pod;
 pub(crate) use pod::{PORT_KEY, port_key};

@@ -44,5 +44,8 @@ pub const CT_ZONE: u16 = 0xc1;
 /// Link-layer address of the gateway of every Pod.
 pub const GATEWAY_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0101);
 
-/// Address of the gateway of every Pod: link-local, the same everywhere, so that a Pod can move.
+/// IPv4 address of the gateway of every Pod: link-local, the same everywhere, so that a Pod can move.
 pub const GATEWAY_IPV4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 1, 1);
+
+/// IPv6 address of the gateway of every Pod.
+pub const GATEWAY_IPV6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);

@@ -8,6 +8,9 @@ mod arp;
 mod classify;
 mod commit;
 mod conntrack;
+mod family;
+mod nd;
+mod neighbour;
 pub(crate) mod policy;
 mod reply;
 pub(crate) mod route;
@@ -16,10 +19,10 @@ mod source;
 mod spoof_guard;
 mod tunnel_out;
 
-use openflow_codec::{Action, Ct, Field, Match, PortNo, action::CtZone};
+use openflow_codec::{Action, Ct, Field, Match, PortNo, Subfield, action::CtZone};
 
 use crate::explain::Why;
-use crate::model::MacAddr;
+use crate::model::{Addresses, Families, MacAddr};
 use crate::pipeline::register::ct_state;
 use crate::pipeline::{CT_ZONE, CookieKind, Spec};
 
@@ -34,37 +37,37 @@ pub(crate) struct Wanted {
 pub(crate) struct PodPort {
     pub(crate) port: PortNo,
     pub(crate) mac: MacAddr,
-    pub(crate) address: std::net::Ipv4Addr,
+    pub(crate) addresses: Addresses,
     /// Identity and flags as on the wire.
     pub(crate) wire_identity: u128,
     pub(crate) ingress_isolated: bool,
 }
 
-/// The flows that are the same in every cluster.
-pub(crate) fn fixed() -> Vec<Wanted> {
+/// The flows that are the same in every cluster of these families.
+pub(crate) fn fixed(families: Families) -> Vec<Wanted> {
     let stages = [
         classify::fixed(),
-        spoof_guard::fixed(),
-        arp::fixed(),
-        conntrack::fixed(),
+        spoof_guard::fixed(families),
+        neighbour::fixed(families),
+        conntrack::fixed(families),
         service::fixed(),
         source::fixed(),
         route::fixed(),
         reply::fixed(),
-        policy::fixed(),
-        commit::fixed(),
+        policy::fixed(families),
+        commit::fixed(families),
     ];
     stages.into_iter().flatten().collect()
 }
 
 /// The flows of a node's tunnel port.
-pub(crate) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
+pub(crate) fn tunnel_port(port: PortNo, families: Families) -> Vec<Wanted> {
     let stages = [
         classify::tunnel_port(port),
         conntrack::tunnel_port(port),
         source::tunnel_port(port),
         route::tunnel_port(port),
-        tunnel_out::tunnel_port(port),
+        tunnel_out::tunnel_port(port, families),
     ];
     stages.into_iter().flatten().collect()
 }
@@ -72,7 +75,8 @@ pub(crate) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
 /// The flows of a Pod's port, without [`pod_entry`].
 pub(crate) fn pod_port(pod: &PodPort) -> Vec<Wanted> {
     let mut flows = spoof_guard::pod_port(pod);
-    flows.extend([source::pod_port(pod), route::pod_port(pod)]);
+    flows.push(source::pod_port(pod));
+    flows.extend(route::pod_port(pod));
     flows
 }
 
@@ -105,15 +109,8 @@ fn pod(spec: Spec, why: impl Into<Why>) -> Wanted {
     }
 }
 
-/// EtherType of IPv4.
-const ETH_TYPE_IPV4: u128 = 0x0800;
-
 /// EtherType of ARP.
 const ETH_TYPE_ARP: u128 = 0x0806;
-
-fn ipv4() -> Match {
-    Match::any().with(Field::EthType, ETH_TYPE_IPV4)
-}
 
 /// Tracked, with the bits `set` set and the bits `clear` clear.
 fn tracked(flow_match: Match, set: u128, clear: u128) -> Match {
@@ -121,8 +118,17 @@ fn tracked(flow_match: Match, set: u128, clear: u128) -> Match {
     flow_match.with_masked(Field::CtState, set, set | clear)
 }
 
-fn number(address: std::net::Ipv4Addr) -> u128 {
-    u128::from(address.to_bits())
+/// Copies a whole field.
+fn copy(src: Field, dst: Field) -> Action {
+    let whole = |field: Field| Subfield {
+        field,
+        offset: 0,
+        bits: field.info().bits,
+    };
+    Action::CopyField {
+        src: whole(src),
+        dst: whole(dst),
+    }
 }
 
 /// `ct(commit)` that sets `ct_mark`'s bits `mask` to `value`.

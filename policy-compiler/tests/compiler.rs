@@ -5,6 +5,8 @@
 mod document;
 #[path = "compiler/incremental.rs"]
 mod incremental;
+#[path = "compiler/neighbours.rs"]
+mod neighbours;
 #[path = "compiler/packets.rs"]
 mod packets;
 #[path = "compiler/pipeline.rs"]

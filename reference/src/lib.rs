@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -24,8 +24,8 @@ pub struct Party {
     pub namespace_labels: Labels,
     /// Its own labels.
     pub labels: Labels,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// Its address, of the family of the connection.
+    pub address: IpAddr,
     /// Named ports: name, protocol, number.
     pub named_ports: Vec<(String, &'static str, u16)>,
 }
@@ -185,10 +185,19 @@ fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
             })
 }
 
-fn within(cidr: &str, address: Ipv4Addr) -> bool {
+fn within(cidr: &str, address: IpAddr) -> bool {
     let (network, length) = cidr.split_once('/').expect("generated CIDRs have a length");
-    let network: Ipv4Addr = network.parse().expect("generated CIDRs are well formed");
-    let length: u32 = length.parse().expect("generated CIDRs are well formed");
-    let cut = |address: Ipv4Addr| u64::from(address.to_bits()) >> (32 - length);
-    cut(network) == cut(address)
+    let network: IpAddr = network.parse().expect("generated CIDRs are well formed");
+    let length: usize = length.parse().expect("generated CIDRs are well formed");
+    let bits = |address: IpAddr| -> Vec<bool> {
+        let bytes = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let bits = bytes
+            .into_iter()
+            .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
+        bits.take(length).collect()
+    };
+    network.is_ipv4() == address.is_ipv4() && bits(network) == bits(address)
 }

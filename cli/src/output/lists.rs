@@ -53,7 +53,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
         "NODE",
         "INTERFACE",
         "PORT",
-        "ADDRESS",
+        "ADDRESSES",
         "IDENTITY",
         "REASON",
     ]);
@@ -65,7 +65,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
             node,
             interface,
             port,
-            address,
+            addresses,
             identity,
             reason,
             ..
@@ -77,7 +77,7 @@ pub(crate) fn pods(answer: &Pods) -> String {
             node.clone(),
             interface.clone(),
             port.map(|port| port.to_string()).unwrap_or_default(),
-            address.clone().unwrap_or_default(),
+            addresses.join(","),
             identity.clone().unwrap_or_default(),
             reason.clone().unwrap_or_default(),
         ]);
@@ -180,6 +180,7 @@ mod tests {
                 state: PodState::Pending,
                 reason: Some("the Pod is not known yet".into()),
                 address: None,
+                addresses: Vec::new(),
                 mac: None,
                 identity: None,
                 port: None,

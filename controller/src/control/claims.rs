@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which machine is which node: what a machine says is believed as far as the objects confirm it.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
+use policy_compiler::model::Family;
 use policy_compiler::{AttachmentKey, Change};
 
 use super::{ConnectionId, Control, Effect, Machine, NodeRecord, Standing};
@@ -134,6 +136,9 @@ impl Control {
                  external_ids:culvert-node there"
             ));
         }
+        if let Some(reason) = self.off_underlay(node, bridge.encap) {
+            return Standing::Refused(reason);
+        }
         let owner = self
             .nodes
             .get(node)
@@ -169,6 +174,26 @@ impl Control {
             ));
         }
         Standing::Accepted(node.clone())
+    }
+
+    /// Why no tunnel of the cluster can end at the machine: tunnels of two families do not mix.
+    fn off_underlay(&self, node: &str, encap: Option<IpAddr>) -> Option<String> {
+        let underlay = self.underlay?;
+        if let Some(encap) = encap.filter(|encap| Family::of(*encap) != underlay) {
+            return Some(format!(
+                "its tunnels end at {encap}, which is {}, and the tunnels of this cluster are {underlay}, as most \
+                 Nodes have an InternalIP of that family; start its agent with an {underlay} --encap-ip",
+                Family::of(encap)
+            ));
+        }
+        let object = self.compiler.nodes().find(|object| object.name == node)?;
+        let addresses = object.addresses?;
+        addresses.of(underlay).is_none().then(|| {
+            format!(
+                "node/{node} has InternalIP {addresses} only, and the tunnels of this cluster are {underlay}, as \
+                 most Nodes have an InternalIP of that family; give node/{node} one, too"
+            )
+        })
     }
 
     /// The machine is this node: what it says is compared with what was known.

@@ -280,7 +280,10 @@ impl Control {
             interface: key.interface,
             state,
             reason,
-            address: of.map(|a| a.address.to_string()),
+            address: of.and_then(|a| Some(a.addresses.iter().next()?.to_string())),
+            addresses: of
+                .map(|a| a.addresses.iter().map(|one| one.to_string()).collect())
+                .unwrap_or_default(),
             mac: of.map(|a| a.mac.to_string()),
             identity: of
                 .and_then(|a| self.compiler.identity(&a.pod_namespace, &a.pod_name))

@@ -8,6 +8,7 @@ use api_types::{NodeState, PodState};
 use openflow_codec::PortNo;
 use openflow_session::Layer;
 use ovsdb_client::Uuid;
+use policy_compiler::model::Addresses;
 
 use super::*;
 use crate::machine::view::{Bridge, Claim, PodInterface};
@@ -195,6 +196,7 @@ fn view(node: &str, datapath_id: u64) -> MachineView {
             datapath_id: Some(DatapathId(datapath_id)),
             controllers: BTreeSet::from(["tcp:127.0.0.1:6653".to_owned()]),
             agent: None,
+            encap: None,
             pod_cidrs: None,
             cluster_cidrs: None,
             peers: None,
@@ -213,7 +215,7 @@ fn with_pod(mut view: MachineView, ready: Option<&str>) -> MachineView {
             name: "web".to_owned(),
             uid: None,
             port: PortNo(5),
-            address: "10.10.1.2".parse().unwrap(),
+            addresses: Addresses::One("10.10.1.2".parse().unwrap()),
             mac: "0a:58:0a:0a:01:02".parse().unwrap(),
         },
         ready: ready.map(str::to_owned),
@@ -597,6 +599,46 @@ fn machines_learn_their_peers_and_their_pod_cidrs() {
     assert!(
         written.contains(r#"["culvert-peers","192.0.2.2,192.0.2.10"]"#),
         "{written}"
+    );
+}
+
+#[test]
+fn tunnels_of_two_families_do_not_mix() {
+    let mut world = World::loaded();
+    let mut strange = view("a", 0xa);
+    strange.bridge.as_mut().unwrap().encap = Some("2001:db8::1".parse().unwrap());
+    world.machine(1, strange);
+    world.machine(2, view("b", 0xb));
+    let states = |world: &World| -> Vec<(NodeState, String)> {
+        let nodes = world.control.nodes().nodes.into_iter();
+        nodes
+            .map(|node| (node.state, node.reason.unwrap_or_default()))
+            .collect()
+    };
+    let refused = |(state, _): &(NodeState, String)| *state == NodeState::Refused;
+    let (_, reason) = states(&world).into_iter().find(refused).unwrap();
+    assert!(
+        reason.contains("2001:db8::1")
+            && reason.contains("start its agent with an IPv4 --encap-ip"),
+        "{reason}"
+    );
+    // A Node without an address of the family is refused, too, and its peers do not hear of it.
+    world.manifest(
+        "c.yaml",
+        Some("{apiVersion: v1, kind: Node, metadata: {name: c}, status: {addresses: [{type: InternalIP, address: 2001:db8::3}]}}"),
+    );
+    world.machine(3, view("c", 0xc));
+    let written = world.commit().join("");
+    assert!(!written.contains("2001:db8::3"), "{written}");
+    let reasons: Vec<String> = states(&world)
+        .into_iter()
+        .map(|(_, reason)| reason)
+        .collect();
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("node/c has InternalIP 2001:db8::3 only")),
+        "{reasons:?}"
     );
 }
 

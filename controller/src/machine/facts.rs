@@ -187,6 +187,7 @@ mod tests {
         };
         MachineView {
             bridge: Some(Bridge {
+                encap: None,
                 row: Uuid::from_bits(1),
                 datapath_id: None,
                 controllers: Default::default(),

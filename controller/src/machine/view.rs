@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use openflow_codec::{DatapathId, PortNo};
 use ovsdb_client::{MonitorRequest, Replica, Row, RowError, Uuid};
-use policy_compiler::model::MacAddr;
+use policy_compiler::model::{Addresses, MacAddr};
 use policy_compiler::{Attachment, AttachmentKey, NodeFacts};
 
 /// The database that every ovsdb-server of a switch has.
@@ -38,6 +39,8 @@ pub struct Bridge {
     pub controllers: BTreeSet<String>,
     /// Version of the agent that keeps the machine.
     pub agent: Option<String>,
+    /// Where its tunnels end.
+    pub encap: Option<IpAddr>,
     /// `culvert-pod-cidrs`, as it stands there.
     pub pod_cidrs: Option<String>,
     /// `culvert-cluster-cidrs`, as it stands there.
@@ -78,8 +81,8 @@ pub enum Claim {
         uid: Option<String>,
         /// OpenFlow port.
         port: PortNo,
-        /// IP address.
-        address: IpAddr,
+        /// IP addresses.
+        addresses: Addresses,
         /// Link-layer address.
         mac: MacAddr,
     },
@@ -98,7 +101,7 @@ impl PodInterface {
             name,
             uid,
             port,
-            address,
+            addresses,
             mac,
         } = &self.claim
         else {
@@ -113,7 +116,7 @@ impl PodInterface {
             pod_name: name.clone(),
             pod_uid: uid.clone(),
             port: *port,
-            address: *address,
+            addresses: *addresses,
             mac: *mac,
             ready: self.is_ready(),
         })
@@ -182,6 +185,7 @@ fn read_bridge(replica: &Replica, row: &Row) -> Result<Bridge, RowError> {
             .map(DatapathId),
         controllers,
         agent: text(row, "culvert-agent")?,
+        encap: text(row, "culvert-encap-ip")?.and_then(|encap| encap.parse().ok()),
         pod_cidrs: text(row, "culvert-pod-cidrs")?,
         cluster_cidrs: text(row, "culvert-cluster-cidrs")?,
         peers: text(row, "culvert-peers")?,
@@ -234,15 +238,9 @@ fn read_claim(row: &Row, iface_id: &str, port: Option<PortNo>) -> Result<Claim, 
             "external_ids:iface-id is {iface_id:?}; write it as NAMESPACE/NAME of the Pod"
         ));
     };
-    let Some(address) = row.map_value("external_ids", "culvert-ip")? else {
-        return refuse(
-            "external_ids:culvert-ip is missing; write the Pod's IPv4 address there".to_owned(),
-        );
-    };
-    let Ok(address) = address.parse() else {
-        return refuse(format!(
-            "external_ids:culvert-ip is {address:?}; write an address without prefix length, as 10.10.1.2"
-        ));
+    let addresses = match read_addresses(row)? {
+        Ok(addresses) => addresses,
+        Err(reason) => return refuse(reason),
     };
     let Some(mac) = row.map_value("external_ids", "attached-mac")? else {
         return refuse(
@@ -262,9 +260,40 @@ fn read_claim(row: &Row, iface_id: &str, port: Option<PortNo>) -> Result<Claim, 
         name: name.to_owned(),
         uid,
         port,
-        address,
+        addresses,
         mac,
     })
+}
+
+/// The addresses that an Interface claims, or what is wrong with them.
+fn read_addresses(row: &Row) -> Result<Result<Addresses, String>, RowError> {
+    let v4 = match address(row, "culvert-ip", "an IPv4 address", "10.10.1.2")? {
+        Ok(address) => address,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let v6 = match address(row, "culvert-ip6", "an IPv6 address", "fd00::2")? {
+        Ok(address) => address,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    Ok(Addresses::new(v4, v6).ok_or_else(|| {
+        "external_ids:culvert-ip is missing, and so is external_ids:culvert-ip6; write the Pod's IPv4 \
+         address to the one, or its IPv6 address to the other"
+            .to_owned()
+    }))
+}
+
+fn address<A: FromStr>(
+    row: &Row,
+    key: &str,
+    what: &str,
+    example: &str,
+) -> Result<Result<Option<A>, String>, RowError> {
+    let Some(text) = text(row, key)? else {
+        return Ok(Ok(None));
+    };
+    Ok(text.parse().map(Some).map_err(|_| {
+        format!("external_ids:{key} is {text:?}; write {what} without prefix length, as {example}")
+    }))
 }
 
 fn split_name(iface_id: &str) -> Option<(&str, &str)> {
@@ -415,15 +444,12 @@ pub(crate) mod tests {
         for (key, value) in [
             ("iface-id", "web"),
             ("culvert-ip", "10.10.1.2/24"),
+            ("culvert-ip", "fd00::2"),
+            ("culvert-ip6", "10.10.1.2"),
             ("attached-mac", "x"),
         ] {
-            let ids = POD.map(|(old, text)| {
-                if old == key {
-                    (key, value)
-                } else {
-                    (old, text)
-                }
-            });
+            let others = POD.into_iter().filter(|(old, _)| *old != key);
+            let ids: Vec<_> = others.chain([(key, value)]).collect();
             let Claim::Unreadable(reason) = claim(5, &ids) else {
                 panic!("{key} = {value} was read")
             };
@@ -435,6 +461,28 @@ pub(crate) mod tests {
                 panic!("read without {key}")
             };
             assert!(reason.contains("is missing"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_pod_has_an_address_of_either_family_or_of_both() {
+        let others = POD.into_iter().filter(|(key, _)| *key != "culvert-ip");
+        for (keys, addresses) in [
+            (vec![("culvert-ip", "10.10.1.2")], "10.10.1.2"),
+            (vec![("culvert-ip6", "fd00::2")], "fd00::2"),
+            (
+                vec![("culvert-ip", "10.10.1.2"), ("culvert-ip6", "fd00::2")],
+                "10.10.1.2,fd00::2",
+            ),
+        ] {
+            let ids: Vec<_> = others.clone().chain(keys).collect();
+            let Claim::Pod {
+                addresses: read, ..
+            } = claim(5, &ids)
+            else {
+                panic!("{addresses} was not read")
+            };
+            assert_eq!(read.to_string(), addresses);
         }
     }
 }

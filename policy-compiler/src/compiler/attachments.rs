@@ -2,7 +2,7 @@
 //! Attachments: Interfaces of nodes, brought together with the Pods they claim to be of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::{Compiler, Dirty};
 use crate::change::{Attachment, AttachmentKey, AttachmentStatus, Output};
@@ -63,7 +63,7 @@ impl Attachments {
         let states = keys.filter_map(|key| self.by_key.get(key));
         states
             .filter(|state| state.status == Some(AttachmentStatus::Admitted))
-            .map(|state| state.attachment.address)
+            .flat_map(|state| state.attachment.addresses.iter())
     }
 
     pub(super) fn attach(&mut self, attachment: Attachment, dirty: &mut Dirty) {
@@ -74,19 +74,19 @@ impl Attachments {
         let same = |old: &State| {
             (
                 old.attachment.pod(),
-                old.attachment.address,
+                old.attachment.addresses,
                 old.attachment.mac,
-            ) == (attachment.pod(), attachment.address, attachment.mac)
+            ) == (attachment.pod(), attachment.addresses, attachment.mac)
         };
         let admitted =
             attachment.ready || old.as_ref().is_some_and(|old| old.admitted && same(old));
         let status = old.and_then(|old| old.status);
         self.by_pod.entry(pod).or_default().insert(key.clone());
-        self.by_address
-            .entry(attachment.address)
-            .or_default()
-            .insert(key.clone());
-        self.contest(attachment.address, dirty);
+        for address in attachment.addresses.iter() {
+            let claims = self.by_address.entry(address).or_default();
+            claims.insert(key.clone());
+            self.contest(address, dirty);
+        }
         dirty.attachments.insert(key.clone());
         self.by_key.insert(
             key,
@@ -123,14 +123,15 @@ impl Attachments {
                 self.by_pod.remove(&pod);
             }
         }
-        let address = state.attachment.address;
-        if let Some(keys) = self.by_address.get_mut(&address) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_address.remove(&address);
+        for address in state.attachment.addresses.iter() {
+            if let Some(keys) = self.by_address.get_mut(&address) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_address.remove(&address);
+                }
             }
+            self.contest(address, dirty);
         }
-        self.contest(address, dirty);
         dirty.endpoints_in.insert(pod.namespace);
         Some(state)
     }
@@ -210,7 +211,7 @@ impl Compiler {
         let pod = self.pods.get(&key);
         let pod = pod.ok_or_else(|| Obstacle::Pending(format!("{key} is not known yet")))?;
         self.check_pod(&key, pod, attachment)?;
-        let address = self.check_address(attachment)?;
+        self.check_addresses(attachment)?;
         let identity = self.identities.of(&key).ok_or_else(|| {
             Obstacle::Refused(format!(
                 "{key} shares its identity with other labels; change a label"
@@ -231,7 +232,7 @@ impl Compiler {
         Ok(PodPort {
             port: attachment.port,
             mac: attachment.mac,
-            address,
+            addresses: attachment.addresses,
             wire_identity: identity.wire(flags),
             ingress_isolated: isolates(Direction::Ingress),
         })
@@ -277,8 +278,8 @@ impl Compiler {
         Ok(())
     }
 
-    fn check_address(&self, attachment: &Attachment) -> Result<Ipv4Addr, Obstacle> {
-        let (node, address) = (&attachment.key.node, attachment.address);
+    fn check_addresses(&self, attachment: &Attachment) -> Result<(), Obstacle> {
+        let node = &attachment.key.node;
         let Some(object) = self.nodes.get(node) else {
             return Err(Obstacle::Pending(format!("node/{node} is not known yet")));
         };
@@ -287,22 +288,19 @@ impl Compiler {
                 "node/{node} has no spec.podCIDR yet"
             )));
         }
-        if !object.pod_cidrs.iter().any(|cidr| cidr.contains(address)) {
-            return Err(Obstacle::Refused(format!(
-                "{address} is not in the Pod CIDR of node/{node}; run CNI DEL and ADD again"
-            )));
+        for address in attachment.addresses.iter() {
+            if !object.pod_cidrs.iter().any(|cidr| cidr.contains(address)) {
+                return Err(Obstacle::Refused(format!(
+                    "{address} is not in the Pod CIDR of node/{node}; run CNI DEL and ADD again"
+                )));
+            }
+            if !self.attachments.has_address(&attachment.key, address) {
+                return Err(Obstacle::Refused(format!(
+                    "{address} belongs to another interface; run CNI DEL and ADD again"
+                )));
+            }
         }
-        if !self.attachments.has_address(&attachment.key, address) {
-            return Err(Obstacle::Refused(format!(
-                "{address} belongs to another interface; run CNI DEL and ADD again"
-            )));
-        }
-        match address {
-            IpAddr::V4(address) => Ok(address),
-            IpAddr::V6(_) => Err(Obstacle::Refused(format!(
-                "{address} is IPv6, which the pipeline does not carry; give the Pod an IPv4 address"
-            ))),
-        }
+        Ok(())
     }
 
     /// Pods of a namespace.

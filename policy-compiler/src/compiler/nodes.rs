@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Nodes: their tunnel ports, and the ways between them.
 
-use std::net::IpAddr;
-
-use ipnetwork::IpNetwork;
-
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
@@ -25,12 +21,15 @@ impl Compiler {
 
     fn settle_tunnel_port(&mut self, node: &str) {
         let port = self.observed.get(node).and_then(|facts| facts.tunnel_port);
-        let wanted = port.map(stage::tunnel_port).unwrap_or_default();
+        let wanted = port
+            .map(|port| stage::tunnel_port(port, self.families))
+            .unwrap_or_default();
         self.own(Owner::TunnelPort, &Scope::Node(node.to_owned()), wanted);
     }
 
     fn settle_routes(&mut self, node: &str) {
         let scope = Scope::Node(node.to_owned());
+        let underlay = self.underlay();
         let mut peers: Vec<String> = self.nodes.keys().cloned().collect();
         peers.extend(self.owners.routes(node));
         peers.sort();
@@ -39,13 +38,10 @@ impl Compiler {
             let mut wanted = Vec::new();
             let found = self.nodes.get(&peer).filter(|found| found.name != node);
             if let Some(found) = found
-                && let Some(IpAddr::V4(address)) = found.address
+                && let Some(address) = found.addresses.and_then(|all| all.of(underlay))
             {
-                for cidr in &found.pod_cidrs {
-                    if let IpNetwork::V4(cidr) = cidr {
-                        wanted.push(stage::route::to_node(address, *cidr));
-                    }
-                }
+                let cidrs = found.pod_cidrs.iter();
+                wanted.extend(cidrs.map(|cidr| stage::route::to_node(address, *cidr)));
             }
             self.own(Owner::Route(peer), &scope, wanted);
         }

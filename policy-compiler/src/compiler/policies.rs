@@ -2,6 +2,7 @@
 //! Policies: which flows each gives, whom each isolates, and what each depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
@@ -10,8 +11,8 @@ use crate::explain::{Clause, RuleRef, Scope, Why};
 use crate::identity::Identity;
 use crate::layer::Owner;
 use crate::model::{
-    Direction, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports, Protocol, Rule,
-    Selector, port_key,
+    Direction, Families, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports,
+    Protocol, Rule, Selector, port_key,
 };
 use crate::stage::Wanted;
 use crate::stage::policy::{self, PortTerm, Unit, port_terms};
@@ -80,6 +81,13 @@ impl Policies {
         changed
     }
 
+    /// Every policy.
+    pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
+        self.by_namespace
+            .values()
+            .flat_map(|policies| policies.keys().cloned())
+    }
+
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Policy> {
         self.by_namespace.get(&key.namespace)?.get(key)
     }
@@ -135,21 +143,29 @@ struct PeerOf<'a> {
     /// `None`: anybody.
     peer: Option<&'a Peer>,
     index: u32,
+    families: Families,
 }
 
 impl PeerOf<'_> {
-    /// The flow of the port that stands at `port`.
-    fn flow(&self, subject: Unit, peer: Unit, term: PortTerm, port: u32) -> Wanted {
+    /// The flows of the port that stands at `port`.
+    fn flows(
+        &self,
+        subject: Unit,
+        peer: Unit,
+        term: PortTerm,
+        port: u32,
+    ) -> impl Iterator<Item = Wanted> {
         let clause = Clause {
             rule: self.rule,
             peer: self.index,
             port,
         };
-        Wanted {
+        let specs = policy::allow(self.rule.direction, subject, peer, term, self.families);
+        specs.map(move |spec| Wanted {
             kind: policy::KIND,
-            spec: policy::allow(self.rule.direction, subject, peer, term),
+            spec,
             why: Why::Rule(clause),
-        }
+        })
     }
 }
 
@@ -229,6 +245,7 @@ impl Compiler {
                 rule: place,
                 peer,
                 index,
+                families: self.families,
             };
             let Ports::List(ports) = &rule.ports else {
                 self.plain_flows(&peer, &[PortTerm::Any], 0, reads, flows);
@@ -261,7 +278,11 @@ impl Compiler {
         };
         for term in terms {
             for peer in &peers {
-                flows.extend(subjects.iter().map(|s| of.flow(*s, *peer, *term, port)));
+                flows.extend(
+                    subjects
+                        .iter()
+                        .flat_map(|s| of.flows(*s, *peer, *term, port)),
+                );
             }
         }
     }
@@ -289,7 +310,11 @@ impl Compiler {
                 for (subject, number) in subjects {
                     let term = PortTerm::exactly(protocol, number);
                     let subject = Unit::Identity(subject);
-                    flows.extend(peers.iter().map(|peer| of.flow(subject, *peer, term, port)));
+                    flows.extend(
+                        peers
+                            .iter()
+                            .flat_map(|peer| of.flows(subject, *peer, term, port)),
+                    );
                 }
             }
             Direction::Egress => {
@@ -329,7 +354,7 @@ impl Compiler {
                 for (peer, number) in peers {
                     let term = PortTerm::exactly(protocol, number);
                     for unit in at_addresses(peer, blocks.as_ref()) {
-                        flows.extend(subjects.iter().map(|s| of.flow(*s, unit, term, port)));
+                        flows.extend(subjects.iter().flat_map(|s| of.flows(*s, unit, term, port)));
                     }
                 }
             }
@@ -445,24 +470,33 @@ fn attribute_keys(policy: &Policy) -> BTreeSet<String> {
     labels.chain(ports).collect()
 }
 
-/// `cidr` without `except`, as the fewest networks; IPv4 only, as the pipeline is.
+/// `cidr` without `except`, as the fewest networks.
 fn subtract(cidr: IpNetwork, except: &[IpNetwork]) -> Vec<IpNetwork> {
-    if cidr.is_ipv6() || except.iter().any(|e| contains(e, &cidr)) {
+    if except.iter().any(|e| contains(e, &cidr)) {
         return Vec::new();
     }
     if !except.iter().any(|e| contains(&cidr, e)) {
         return vec![cidr];
     }
-    let IpNetwork::V4(network) = cidr else {
-        return Vec::new();
-    };
-    let prefix = network.prefix() + 1;
-    let low = network.network();
-    let high = std::net::Ipv4Addr::from_bits(low.to_bits() | 1u32.rotate_right(u32::from(prefix)));
-    let halves = [low, high]
-        .into_iter()
-        .filter_map(|a| IpNetwork::new(a.into(), prefix).ok());
+    let halves = halves(cidr).into_iter().flatten();
     halves.flat_map(|half| subtract(half, except)).collect()
+}
+
+/// The two networks that a network consists of; none for a single address.
+fn halves(network: IpNetwork) -> Option<[IpNetwork; 2]> {
+    let prefix = network.prefix() + 1;
+    let high = match network.network() {
+        IpAddr::V4(low) => {
+            let bit = 1u32.checked_shl(32u32.checked_sub(prefix.into())?)?;
+            IpAddr::from((low.to_bits() | bit).to_be_bytes())
+        }
+        IpAddr::V6(low) => {
+            let bit = 1u128.checked_shl(128u32.checked_sub(prefix.into())?)?;
+            IpAddr::from((low.to_bits() | bit).to_be_bytes())
+        }
+    };
+    let half = |address| IpNetwork::new(address, prefix).ok();
+    Some([half(network.network())?, half(high)?])
 }
 
 fn contains(outer: &IpNetwork, inner: &IpNetwork) -> bool {
@@ -482,7 +516,26 @@ mod tests {
         ];
         let left = subtract(cidr, &except);
         for last in 0..=255u8 {
-            let address = std::net::IpAddr::from([10, 0, 0, last]);
+            let address = IpAddr::from([10, 0, 0, last]);
+            let wanted = last != 3 && !(64..128).contains(&last);
+            let hits = left
+                .iter()
+                .filter(|network| network.contains(address))
+                .count();
+            assert_eq!(hits, usize::from(wanted), "{address} in {left:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_an_ipv6_cidr_is_covered_exactly() {
+        let cidr = "fd00::/120".parse().unwrap();
+        let except = [
+            "fd00::40/122".parse().unwrap(),
+            "fd00::3/128".parse().unwrap(),
+        ];
+        let left = subtract(cidr, &except);
+        for last in 0..=255u16 {
+            let address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]);
             let wanted = last != 3 && !(64..128).contains(&last);
             let hits = left
                 .iter()

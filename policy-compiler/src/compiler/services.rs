@@ -10,7 +10,8 @@ use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
-    Endpoint, EndpointSlice, Kind, ObjectKey, Protocol, Service, ServicePort, TargetPort,
+    Addresses, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service, ServicePort,
+    TargetPort,
 };
 use crate::stage;
 
@@ -32,8 +33,8 @@ pub(super) struct Services {
 /// A cluster address, protocol and port.
 type Frontend = (IpAddr, Protocol, u16);
 
-/// What a group is for: Service, protocol and port.
-type GroupOwner = (ObjectKey, Protocol, u16);
+/// What a group is for: Service, protocol, port and family.
+type GroupOwner = (ObjectKey, Protocol, u16, Family);
 
 impl Services {
     pub(super) fn set(&mut self, key: ObjectKey, service: Option<Service>, dirty: &mut Dirty) {
@@ -60,6 +61,11 @@ impl Services {
             dirty.services.extend(claims.iter().cloned());
         }
         dirty.services.insert(key);
+    }
+
+    /// Every Service.
+    pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
+        self.services.keys().cloned()
     }
 
     fn has(&self, service: &ObjectKey, frontend: &Frontend) -> bool {
@@ -116,8 +122,8 @@ impl Services {
     /// The number of a group: a hash of what it is for, so that every replica has the same; the next
     /// free number when two meet.
     fn group_id(&mut self, owner: &GroupOwner) -> GroupId {
-        let (service, protocol, port) = owner;
-        let hash = blake3::hash(format!("{service} {protocol}/{port}").as_bytes());
+        let (service, protocol, port, family) = owner;
+        let hash = blake3::hash(format!("{service} {protocol}/{port} {family}").as_bytes());
         let first = hash
             .as_bytes()
             .first_chunk::<4>()
@@ -137,12 +143,12 @@ impl Services {
 }
 
 fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
-    let addresses = service.cluster_ips.iter();
+    let addresses = service.cluster_ips.into_iter().flat_map(Addresses::iter);
     addresses.flat_map(|address| {
         service
             .ports
             .iter()
-            .map(|port| (*address, port.protocol, port.port))
+            .map(move |port| (address, port.protocol, port.port))
     })
 }
 
@@ -177,21 +183,26 @@ impl Compiler {
             .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
         for (service, port) in ports {
             let endpoints = self.endpoints(key, service, port);
-            let id = self
-                .services
-                .group_id(&(key.clone(), port.protocol, port.port));
-            let group = stage::service::group(id, &endpoints);
-            let group_id = group.as_ref().map(|group| group.id);
-            if let Some(group) = group {
-                self.owners.set_group(id, Some(group));
-                groups.insert(id);
-            }
-            for address in &service.cluster_ips {
-                let (protocol, port) = (port.protocol, port.port);
-                if let IpAddr::V4(v4) = address
-                    && self.services.has(key, &(*address, protocol, port))
-                {
-                    wanted.push(stage::service::frontend(*v4, protocol, port, group_id));
+            let (protocol, port) = (port.protocol, port.port);
+            let addresses = service.cluster_ips.into_iter().flat_map(Addresses::iter);
+            for address in addresses {
+                let family = Family::of(address);
+                if !self.families.contains(family) {
+                    continue;
+                }
+                let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
+                let mut endpoints = endpoints.iter().filter(of_family).peekable();
+                let group = endpoints.peek().is_some().then(|| {
+                    let owner = (key.clone(), protocol, port, family);
+                    self.services.group_id(&owner)
+                });
+                if let Some(id) = group {
+                    let group = stage::service::group(id, endpoints);
+                    self.owners.set_group(id, Some(group));
+                    groups.insert(id);
+                }
+                if self.services.has(key, &(address, protocol, port)) {
+                    wanted.push(stage::service::frontend(address, protocol, port, group));
                 }
             }
         }

@@ -4,7 +4,7 @@
 use k8s_openapi::api::discovery::v1::EndpointSlice as Object;
 
 use super::{Rejected, meta};
-use crate::model::{EndpointSlice, Kind};
+use crate::model::{EndpointSlice, Family, Kind};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -44,10 +44,16 @@ pub(super) fn parse(object: &Object) -> Result<EndpointSlice, Rejected> {
             .iter()
             .filter(|_| is_ready && object.address_type != "FQDN")
         {
-            ready.push(meta::address(
-                &format!("endpoints[{index}].addresses"),
-                text,
-            )?);
+            let field = format!("endpoints[{index}].addresses");
+            let address = meta::address(&field, text)?;
+            let (found, said) = (Family::of(address), &object.address_type);
+            if *said != found.to_string() {
+                return Err(Rejected::new(
+                    field,
+                    format!("{address} is {found}, but addressType is {said:?}"),
+                ));
+            }
+            ready.push(address);
         }
     }
     Ok(EndpointSlice {

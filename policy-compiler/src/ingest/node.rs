@@ -5,7 +5,7 @@ use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Node as Object;
 
 use super::{Rejected, meta};
-use crate::model::{Kind, Node};
+use crate::model::{Addresses, Kind, Node};
 
 pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
     let name = meta::key(Kind::Node, &object.metadata)?.name;
@@ -16,10 +16,9 @@ pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
     let internal = addresses
         .unwrap_or_default()
         .iter()
-        .find(|a| a.type_ == "InternalIP");
-    let address = internal
+        .filter(|a| a.type_ == "InternalIP")
         .map(|found| meta::address("status.addresses[type=InternalIP].address", &found.address))
-        .transpose()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let spec = object.spec.as_ref();
     let one = spec.and_then(|spec| spec.pod_cidr.clone());
     let many = spec
@@ -36,7 +35,7 @@ pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
     }
     Ok(Node {
         name,
-        address,
+        addresses: Addresses::first_of_each(internal),
         pod_cidrs,
     })
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services: cluster addresses, ports, selector.
 
-use k8s_openapi::api::core::v1::Service as Object;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Service as Object, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Rejected, meta};
-use crate::model::{Kind, Operator, Requirement, Selector, Service, ServicePort, TargetPort};
+use crate::model::{
+    Addresses, Family, Kind, Operator, Requirement, Selector, Service, ServicePort, TargetPort,
+};
 
 pub(super) fn parse(object: &Object) -> Result<Service, Rejected> {
     let key = meta::key(Kind::Service, &object.metadata)?;
@@ -26,6 +30,7 @@ pub(super) fn parse(object: &Object) -> Result<Service, Rejected> {
     {
         cluster_ips.push(meta::address("spec.clusterIPs", text)?);
     }
+    let cluster_ips = families(spec, &cluster_ips)?;
     let mut ports = Vec::new();
     for (index, port) in spec.ports.iter().flatten().enumerate() {
         let field = format!("spec.ports[{index}]");
@@ -61,4 +66,26 @@ pub(super) fn parse(object: &Object) -> Result<Service, Rejected> {
         ports,
         selector,
     })
+}
+
+/// One address of each family, of the families that the Service says, in their order.
+fn families(spec: &ServiceSpec, addresses: &[IpAddr]) -> Result<Option<Addresses>, Rejected> {
+    let found: Vec<Family> = addresses.iter().map(|one| Family::of(*one)).collect();
+    if matches!(found.as_slice(), [first, others @ ..] if others.len() > 1 || others.contains(first))
+    {
+        return Err(Rejected::new(
+            "spec.clusterIPs",
+            "hold more than one address of a family; name at most one IPv4 and one IPv6 address",
+        ));
+    }
+    let said = spec.ip_families.iter().flatten();
+    for (index, (said, found)) in said.zip(&found).enumerate() {
+        if *said != found.to_string() {
+            return Err(Rejected::new(
+                format!("spec.ipFamilies[{index}]"),
+                format!("is {said:?}, but spec.clusterIPs[{index}] is {found}"),
+            ));
+        }
+    }
+    Ok(Addresses::first_of_each(addresses.iter().copied()))
 }

@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A node: where Pods run.
 
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
+
+use super::{Addresses, Families, Family};
 
 /// A Kubernetes Node as the pipeline needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Name.
     pub name: String,
-    /// Tunnel endpoint: the first `InternalIP` of `status.addresses`, if there is one yet.
-    pub address: Option<IpAddr>,
+    /// Where its tunnel may end: the first `InternalIP` of each family in `status.addresses`, if
+    /// there is one yet.
+    pub addresses: Option<Addresses>,
     /// `spec.podCIDRs`, or `spec.podCIDR` alone.
     pub pod_cidrs: Vec<IpNetwork>,
+}
+
+/// The families of the Pod CIDRs of these nodes.
+pub(crate) fn pod_families<'a>(nodes: impl Iterator<Item = &'a Node>) -> Families {
+    let cidrs = nodes.flat_map(|node| &node.pod_cidrs);
+    cidrs.map(|cidr| Family::of_network(*cidr)).collect()
+}
+
+/// The family of the tunnels between these nodes: the one that more of them have an address of, and
+/// IPv4 when both are as good. Tunnels of two families do not mix: a node has one endpoint.
+pub(crate) fn underlay<'a>(nodes: impl Iterator<Item = &'a Node>) -> Family {
+    let (mut v4, mut v6) = (0usize, 0usize);
+    for address in nodes
+        .filter_map(|node| node.addresses)
+        .flat_map(Addresses::iter)
+    {
+        match Family::of(address) {
+            Family::V4 => v4 += 1,
+            Family::V6 => v6 += 1,
+        }
+    }
+    if v6 > v4 { Family::V6 } else { Family::V4 }
 }

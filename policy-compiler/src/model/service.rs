@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Protocol, Selector};
+use super::{Addresses, Protocol, Selector};
 
 /// A Service with cluster addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Service {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// `spec.clusterIPs`; empty for a headless Service.
-    pub cluster_ips: Vec<IpAddr>,
+    /// `spec.clusterIPs`; `None` for a headless Service.
+    pub cluster_ips: Option<Addresses>,
     /// Ports.
     pub ports: Vec<ServicePort>,
     /// Which Pods serve it when no `EndpointSlice` says so; `None` for a Service without selector.

@@ -10,6 +10,12 @@ pub const NORMAL: u16 = 100;
 /// `classify`: a tunnelled packet without a valid identity.
 pub const TUNNEL_DENY: u16 = 90;
 
+/// `spoof_guard`: a Pod asks for the link-layer address of its gateway.
+pub const SOLICITATION: u16 = 300;
+
+/// `spoof_guard`: other ICMPv6 that lives on one link and has no business beyond it.
+pub const LINK_LOCAL: u16 = 200;
+
 /// `conntrack_state`: invalid packets, before anything else.
 pub const INVALID: u16 = 300;
 

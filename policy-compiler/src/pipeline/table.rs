@@ -11,8 +11,10 @@ pub enum Table {
     Classify = 0,
     /// A Pod sends only from its own addresses.
     SpoofGuard = 10,
-    /// Answers ARP for the gateway.
-    Arp = 20,
+    /// Answers ARP and neighbour solicitations for the gateway.
+    Neighbour = 20,
+    /// Makes a neighbour advertisement of the solicitation that it answers.
+    Advertise = 25,
     /// Sends every IP packet through conntrack, once.
     Conntrack = 30,
     /// Sorts packets by what conntrack says.
@@ -57,23 +59,30 @@ pub struct Declaration {
 }
 
 use Field::{
-    ArpOp, ArpSha, ArpSpa, ArpTha, ArpTpa, CtMark, CtState, EthDst, EthSrc, EthType, InPort,
-    IpProto, Ipv4Dst, Ipv4Src, Reg0, Reg1, SctpDst, TcpDst, TunDst, TunId, TunMetadata0, UdpDst,
+    ArpOp, ArpSha, ArpSpa, ArpTha, ArpTpa, CtMark, CtState, EthDst, EthSrc, EthType, Icmpv6Type,
+    InPort, IpProto, Ipv4Dst, Ipv4Src, Ipv6Dst, Ipv6Src, NdOptionsType, NdReserved, NdSll,
+    NdTarget, NdTll, Reg0, Reg1, SctpDst, TcpDst, TunDst, TunId, TunIpv6Dst, TunMetadata0, UdpDst,
     Xxreg1, Xxreg2,
 };
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 15] = [
+static DECLARATIONS: [Declaration; 16] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
     Declaration { table: Table::SpoofGuard, name: "spoof_guard",
         purpose: "A Pod sends only from its own addresses. Stands before conntrack: a forged reset must not touch another Pod's connection.",
-        matches: &[InPort, EthSrc, EthType, Ipv4Src, ArpSpa, ArpSha], writes: &[], next: &[Table::Arp, Table::Conntrack] },
-    Declaration { table: Table::Arp, name: "arp",
-        purpose: "Answers ARP requests for the gateway.",
-        matches: &[EthType, ArpOp, ArpTpa], writes: &[EthDst, EthSrc, ArpOp, ArpTha, ArpTpa, ArpSha, ArpSpa], next: &[] },
+        matches: &[InPort, EthSrc, EthType, Ipv4Src, Ipv6Src, IpProto, Icmpv6Type, NdSll, ArpSpa, ArpSha], writes: &[],
+        next: &[Table::Neighbour, Table::Conntrack] },
+    Declaration { table: Table::Neighbour, name: "neighbour",
+        purpose: "Answers ARP requests and neighbour solicitations for the gateway.",
+        matches: &[EthType, ArpOp, ArpTpa, IpProto, Icmpv6Type, NdTarget],
+        writes: &[EthDst, EthSrc, ArpOp, ArpTha, ArpTpa, ArpSha, ArpSpa, Ipv6Src, Ipv6Dst, Icmpv6Type, NdOptionsType, NdReserved],
+        next: &[Table::Advertise] },
+    Declaration { table: Table::Advertise, name: "advertise",
+        purpose: "Completes a neighbour advertisement: OVS lets its link-layer address be written only where it was matched as one.",
+        matches: &[EthType, IpProto, Icmpv6Type], writes: &[NdTll], next: &[] },
     Declaration { table: Table::Conntrack, name: "conntrack",
         purpose: "Sends every IP packet through conntrack once, with all registers zero, and applies the translation of its connection.",
         matches: &[EthType], writes: &[], next: &[Table::ConntrackState] },
@@ -82,13 +91,13 @@ static DECLARATIONS: [Declaration; 15] = [
         matches: &[InPort, CtState, CtMark], writes: &[Xxreg1], next: &[Table::Service, Table::Source] },
     Declaration { table: Table::Service, name: "service",
         purpose: "New connections to a Service go to one of its endpoints.",
-        matches: &[EthType, Ipv4Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[], next: &[Table::Source] },
+        matches: &[EthType, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[], next: &[Table::Source] },
     Declaration { table: Table::Source, name: "source",
         purpose: "Looks up who sends: the Pod of the port, or the identity in the tunnel header.",
         matches: &[InPort], writes: &[Xxreg1], next: &[Table::Route] },
     Declaration { table: Table::Route, name: "route",
         purpose: "Looks up where the destination is: a Pod of this node, or another node.",
-        matches: &[InPort, EthType, Ipv4Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst], next: &[Table::Reply, Table::TunnelOut] },
+        matches: &[InPort, EthType, Ipv4Dst, Ipv6Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst, TunIpv6Dst], next: &[Table::Reply, Table::TunnelOut] },
     Declaration { table: Table::TunnelOut, name: "tunnel_out",
         purpose: "Writes the sender's identity into the tunnel header and sends to the other node, which decides.",
         matches: &[EthType, CtState], writes: &[TunId, TunMetadata0], next: &[] },
@@ -97,10 +106,10 @@ static DECLARATIONS: [Declaration; 15] = [
         matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::Egress] },
     Declaration { table: Table::Egress, name: "egress",
         purpose: "NetworkPolicy egress rules of the sender; what an isolated sender is not allowed is dropped.",
-        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, CtState, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Ingress] },
+        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, Ipv6Dst, CtState, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Ingress] },
     Declaration { table: Table::Ingress, name: "ingress",
         purpose: "NetworkPolicy ingress rules of the receiver; what an isolated receiver does not allow is dropped.",
-        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Src, CtState, Reg1, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Commit] },
+        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Src, Ipv6Src, CtState, Reg1, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Commit] },
     Declaration { table: Table::Commit, name: "commit",
         purpose: "Commits connections that policy allowed and marks them, so that their answers pass.",
         matches: &[EthType, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },

@@ -4,25 +4,18 @@
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo};
 
-use super::{Wanted, ipv4, node, pipeline, tracked};
+use super::{Wanted, node, pipeline, tracked};
+use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, Spec, Table, priority};
 
-pub(super) fn fixed() -> Vec<Wanted> {
-    let track = Spec::new(Table::Conntrack, priority::NORMAL)
-        .matching(ipv4())
-        .act(Action::Ct(Ct {
-            zone: CtZone::Immediate(CT_ZONE),
-            table: Some(Table::ConntrackState.id()),
-            nat: Some(Nat::default()),
-            ..Ct::default()
-        }));
+pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let not_ip = Spec::new(Table::Conntrack, priority::DEFAULT);
     let invalid = state(priority::INVALID, tracked(Match::any(), ct_state::INV, 0));
     let new = state(priority::NORMAL, tracked(Match::any(), ct_state::NEW, 0));
-    vec![
-        pipeline(track, "sends IPv4 packets through conntrack"),
-        pipeline(not_ip, "drops what is not IPv4"),
+    let mut flows: Vec<Wanted> = families.iter().map(track).collect();
+    flows.extend([
+        pipeline(not_ip, "drops what is of no family of the cluster"),
         pipeline(invalid, "drops packets that conntrack calls invalid"),
         pipeline(
             answer(ct_state::EST | ct_state::RPL),
@@ -40,7 +33,20 @@ pub(super) fn fixed() -> Vec<Wanted> {
             state(priority::DEFAULT, Match::any()).goto(Table::Source),
             "established connections are translated already",
         ),
-    ]
+    ]);
+    flows
+}
+
+fn track(family: Family) -> Wanted {
+    let spec = Spec::new(Table::Conntrack, priority::NORMAL)
+        .matching(family.packets())
+        .act(Action::Ct(Ct {
+            zone: CtZone::Immediate(CT_ZONE),
+            table: Some(Table::ConntrackState.id()),
+            nat: Some(Nat::default()),
+            ..Ct::default()
+        }));
+    pipeline(spec, format!("sends {family} packets through conntrack"))
 }
 
 /// Packets of the tunnel skip the Services: they were translated where the connection began.

@@ -10,9 +10,9 @@ mod ports;
 use ipnetwork::IpNetwork;
 use openflow_codec::{Field, Match};
 
-use super::{ETH_TYPE_IPV4, Wanted, commit_with_mark, pipeline, tracked};
+use super::{Wanted, commit_with_mark, family, pipeline, tracked};
 use crate::identity::Identity;
-use crate::model::{Direction, Protocol};
+use crate::model::{Direction, Families, Family, Protocol};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CookieKind, Spec, Table, priority};
 pub(crate) use ports::{PortTerm, port_terms};
@@ -34,25 +34,72 @@ pub(crate) enum Unit {
     Addresses(IpNetwork),
 }
 
-/// The flow by which a policy allows.
-pub(crate) fn allow(direction: Direction, subject: Unit, peer: Unit, port: PortTerm) -> Spec {
+impl Unit {
+    /// The family of its addresses, if it has any.
+    fn family(self) -> Option<Family> {
+        match self {
+            Self::Any | Self::AnyPod | Self::Namespace(_) | Self::Identity(_) => None,
+            Self::IdentityAt(_, network) | Self::Addresses(network) => {
+                Some(Family::of_network(network))
+            }
+        }
+    }
+}
+
+/// An end of a packet's way.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Source,
+    Destination,
+}
+
+impl Side {
+    const fn identity(self) -> Field {
+        match self {
+            Self::Source => register::SOURCE,
+            Self::Destination => register::DESTINATION,
+        }
+    }
+
+    const fn address(self, family: Family) -> Field {
+        match self {
+            Self::Source => family.src(),
+            Self::Destination => family.dst(),
+        }
+    }
+}
+
+/// The flows by which a policy allows: one, or one for each of the cluster's families where the flow
+/// must say which.
+pub(crate) fn allow(
+    direction: Direction,
+    subject: Unit,
+    peer: Unit,
+    port: PortTerm,
+    families: Families,
+) -> impl Iterator<Item = Spec> {
     let (table, next, source, destination) = match direction {
         Direction::Egress => (Table::Egress, Table::Ingress, subject, peer),
         Direction::Ingress => (Table::Ingress, Table::Commit, peer, subject),
     };
-    let flow_match = matching(Match::any(), register::SOURCE, Field::Ipv4Src, source);
-    let flow_match = matching(
-        flow_match,
-        register::DESTINATION,
-        Field::Ipv4Dst,
-        destination,
-    );
-    Spec::new(table, priority::ALLOW)
-        .matching(on_port(flow_match, port))
-        .goto(next)
+    let (from, to) = (source.family(), destination.family());
+    let fits = move |family: &Family| {
+        from.is_none_or(|from| from == *family) && to.is_none_or(|to| to == *family)
+    };
+    let needs = from.is_some() || to.is_some() || port != PortTerm::Any;
+    let said = families.iter().filter(move |family| needs && fits(family));
+    let silent = (!needs).then_some(Match::any());
+    let begun = said.map(Family::packets).chain(silent);
+    begun.map(move |flow_match| {
+        let flow_match = matching(flow_match, Side::Source, source);
+        let flow_match = matching(flow_match, Side::Destination, destination);
+        Spec::new(table, priority::ALLOW)
+            .matching(on_port(flow_match, port))
+            .goto(next)
+    })
 }
 
-pub(super) fn fixed() -> Vec<Wanted> {
+pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let egress = |flow_match: Match| {
         flow_match.with_masked(
             register::SOURCE,
@@ -67,26 +114,33 @@ pub(super) fn fixed() -> Vec<Wanted> {
             register::DESTINATION_ISOLATED,
         )
     };
-    let established = || {
-        tracked(
-            Match::any().with(Field::EthType, ETH_TYPE_IPV4),
-            ct_state::EST,
-            0,
-        )
-    };
     // Policy no longer allows the connection: its answers must stop passing by conntrack, too.
-    let revoke = |table, flow_match| {
+    let revoke = |table, flow_match: Match, family: Family| {
+        let flow_match = flow_match.with(Field::EthType, family.eth_type());
         Spec::new(table, priority::REVOKE)
-            .matching(flow_match)
+            .matching(tracked(flow_match, ct_state::EST, 0))
             .act(commit_with_mark(0, register::CT_MARK_ALLOWED))
     };
     let drop = |table, flow_match| Spec::new(table, priority::NORMAL).matching(flow_match);
     let pass = |table, next| Spec::new(table, priority::DEFAULT).goto(next);
-    vec![
-        pipeline(
-            revoke(Table::Egress, egress(established())),
-            "drops an established connection that no egress rule of the isolated sender allows",
-        ),
+    let revocations = families.iter().flat_map(|family| {
+        [
+            pipeline(
+                revoke(Table::Egress, egress(Match::any()), family),
+                format!(
+                    "drops an established {family} connection that no egress rule of the isolated sender allows"
+                ),
+            ),
+            pipeline(
+                revoke(Table::Ingress, ingress(Match::any()), family),
+                format!(
+                    "drops an established {family} connection that no ingress rule of the isolated receiver allows"
+                ),
+            ),
+        ]
+    });
+    let mut flows: Vec<Wanted> = revocations.collect();
+    flows.extend([
         pipeline(
             drop(Table::Egress, egress(Match::any())),
             "drops what no egress rule of the isolated sender allows",
@@ -96,10 +150,6 @@ pub(super) fn fixed() -> Vec<Wanted> {
             "the sender is not isolated for egress",
         ),
         pipeline(
-            revoke(Table::Ingress, ingress(established())),
-            "drops an established connection that no ingress rule of the isolated receiver allows",
-        ),
-        pipeline(
             drop(Table::Ingress, ingress(Match::any())),
             "drops what no ingress rule of the isolated receiver allows",
         ),
@@ -107,59 +157,54 @@ pub(super) fn fixed() -> Vec<Wanted> {
             pass(Table::Ingress, Table::Commit),
             "the receiver is not isolated for ingress",
         ),
-    ]
+    ]);
+    flows
 }
 
 /// Kind of the cookies of allow flows.
 pub(crate) const KIND: CookieKind = CookieKind::Policy;
 
-fn matching(flow_match: Match, side: Field, address: Field, unit: Unit) -> Match {
+fn matching(flow_match: Match, side: Side, unit: Unit) -> Match {
+    let by_identity = |flow_match: Match, bits: u128, mask: u128| {
+        flow_match.with_masked(
+            side.identity(),
+            register::VALID | bits,
+            register::VALID | mask,
+        )
+    };
+    let by_address = |flow_match: Match, network: IpNetwork| {
+        let field = side.address(Family::of_network(network));
+        family::within(flow_match, field, network)
+    };
     match unit {
         Unit::Any => flow_match,
-        Unit::AnyPod => flow_match.with_masked(side, register::VALID, register::VALID),
-        Unit::Namespace(bits) => flow_match.with_masked(
-            side,
-            register::VALID | bits,
-            register::VALID | register::NAMESPACE_MASK,
-        ),
-        Unit::Identity(identity) => flow_match.with_masked(
-            side,
-            register::VALID | identity.bits(),
-            register::VALID | register::IDENTITY_MASK,
-        ),
+        Unit::AnyPod => by_identity(flow_match, 0, 0),
+        Unit::Namespace(bits) => by_identity(flow_match, bits, register::NAMESPACE_MASK),
+        Unit::Identity(identity) => {
+            by_identity(flow_match, identity.bits(), register::IDENTITY_MASK)
+        }
         Unit::IdentityAt(identity, network) => {
-            let flow_match = matching(flow_match, side, address, Unit::Identity(identity));
-            matching(flow_match, side, address, Unit::Addresses(network))
+            let flow_match = by_identity(flow_match, identity.bits(), register::IDENTITY_MASK);
+            by_address(flow_match, network)
         }
-        Unit::Addresses(IpNetwork::V4(network)) => {
-            flow_match.with(Field::EthType, ETH_TYPE_IPV4).with_masked(
-                address,
-                u128::from(network.network().to_bits()),
-                u128::from(network.mask().to_bits()),
-            )
-        }
-        // The pipeline carries IPv4 only, so no packet can have such an address; the compiler
-        // leaves these units out.
-        Unit::Addresses(IpNetwork::V6(_)) => flow_match,
+        Unit::Addresses(network) => by_address(flow_match, network),
     }
 }
 
+/// `flow_match` says the family already, unless the port may be any of any protocol.
 fn on_port(flow_match: Match, port: PortTerm) -> Match {
-    let on = |flow_match: Match, protocol: Protocol| {
-        flow_match
-            .with(Field::EthType, ETH_TYPE_IPV4)
-            .with(Field::IpProto, protocol.number())
-    };
     match port {
         PortTerm::Any => flow_match,
-        PortTerm::Protocol(protocol) => on(flow_match, protocol),
+        PortTerm::Protocol(protocol) => flow_match.with(Field::IpProto, protocol.number()),
         PortTerm::Masked(protocol, value, mask) => {
             let field = match protocol {
                 Protocol::Tcp => Field::TcpDst,
                 Protocol::Udp => Field::UdpDst,
                 Protocol::Sctp => Field::SctpDst,
             };
-            on(flow_match, protocol).with_masked(field, value, mask)
+            flow_match
+                .with(Field::IpProto, protocol.number())
+                .with_masked(field, value, mask)
         }
     }
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `route`: where the destination is.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 use openflow_codec::{Action, Field, Match, PortNo};
 
-use super::{PodPort, Wanted, ipv4, node, number, pipeline, pod};
+use super::family::{self, number};
+use super::{PodPort, Wanted, node, pipeline, pod};
+use crate::model::Family;
 use crate::pipeline::{GATEWAY_MAC, Spec, Table, priority, register};
 
 pub(super) fn fixed() -> Vec<Wanted> {
@@ -25,14 +27,19 @@ pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
 }
 
 /// A Pod of this node: rewrites the link layer and says who receives.
-pub(super) fn pod_port(port: &PodPort) -> Wanted {
+pub(super) fn pod_port(port: &PodPort) -> impl Iterator<Item = Wanted> {
+    let addresses = port.addresses.iter();
+    addresses.map(|address| at_address(port, address))
+}
+
+fn at_address(port: &PodPort, address: IpAddr) -> Wanted {
     let isolated = if port.ingress_isolated {
         register::DESTINATION_ISOLATED
     } else {
         0
     };
     let spec = Spec::new(Table::Route, priority::LOCAL_POD)
-        .matching(ipv4().with(Field::Ipv4Dst, number(port.address)))
+        .matching(family::to(address))
         .act(Action::set(Field::EthSrc, GATEWAY_MAC))
         .act(Action::set(Field::EthDst, port.mac))
         .act(Action::set(register::OUT_PORT, port.port.0))
@@ -51,11 +58,11 @@ pub(super) fn pod_port(port: &PodPort) -> Wanted {
 }
 
 /// Pods of another node: the tunnel to it.
-pub(crate) fn to_node(address: Ipv4Addr, cidr: Ipv4Network) -> Wanted {
-    let mask = u128::from(cidr.mask().to_bits());
+pub(crate) fn to_node(address: IpAddr, cidr: IpNetwork) -> Wanted {
+    let field = Family::of_network(cidr).dst();
     let spec = Spec::new(Table::Route, priority::NORMAL)
-        .matching(ipv4().with_masked(Field::Ipv4Dst, number(cidr.network()), mask))
-        .act(Action::set(Field::TunDst, number(address)))
+        .matching(family::within(Match::any(), field, cidr))
+        .act(Action::set(Family::of(address).tun_dst(), number(address)))
         .goto(Table::TunnelOut);
     node(
         spec,

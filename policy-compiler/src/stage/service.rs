@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `service`: new connections to a Service go to one of its endpoints.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use openflow_codec::action::{CtZone, NatKind};
 use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Nat, PortNo};
 
-use super::{Wanted, ipv4, number, pipeline};
+use super::{Wanted, family, pipeline};
 use crate::model::{Endpoint, Protocol};
 use crate::pipeline::{CT_ZONE, CookieKind, Spec, Table, priority};
 
@@ -20,7 +20,7 @@ pub(super) fn fixed() -> Vec<Wanted> {
 
 /// One cluster address and port of a Service; `group` is `None` when it has no endpoint.
 pub(crate) fn frontend(
-    address: Ipv4Addr,
+    address: IpAddr,
     protocol: Protocol,
     port: u16,
     group: Option<GroupId>,
@@ -31,8 +31,7 @@ pub(crate) fn frontend(
         Protocol::Sctp => Field::SctpDst,
     };
     let spec = Spec::new(Table::Service, priority::NORMAL).matching(
-        ipv4()
-            .with(Field::Ipv4Dst, number(address))
+        family::to(address)
             .with(Field::IpProto, protocol.number())
             .with(field, port),
     );
@@ -53,27 +52,21 @@ pub(crate) fn frontend(
     }
 }
 
-/// The endpoints of one port of a Service. IPv4 only; `None` without endpoints.
-pub(crate) fn group(id: GroupId, endpoints: &[Endpoint]) -> Option<Group> {
-    let buckets: Vec<Bucket> = endpoints
-        .iter()
-        .filter(|endpoint| endpoint.address.is_ipv4())
-        .zip(0..)
-        .map(|(endpoint, id)| Bucket {
-            id,
-            weight: WEIGHT,
-            watch_port: PortNo::ANY,
-            watch_group: GroupId::ANY,
-            actions: vec![translate(endpoint.address, endpoint.port)],
-        })
-        .collect();
-    let group = Group {
+/// The endpoints, all of one family, of one port of a Service; there is at least one.
+pub(crate) fn group<'a>(id: GroupId, endpoints: impl Iterator<Item = &'a Endpoint>) -> Group {
+    let bucket = |(endpoint, id): (&Endpoint, u32)| Bucket {
+        id,
+        weight: WEIGHT,
+        watch_port: PortNo::ANY,
+        watch_group: GroupId::ANY,
+        actions: vec![translate(endpoint.address, endpoint.port)],
+    };
+    Group {
         id,
         group_type: GroupType::Select,
         selection: None,
-        buckets,
-    };
-    (!group.buckets.is_empty()).then_some(group)
+        buckets: endpoints.zip(0..).map(bucket).collect(),
+    }
 }
 
 fn translate(address: IpAddr, port: u16) -> Action {

@@ -4,32 +4,36 @@
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, PortNo};
 
-use super::{Wanted, ipv4, node, tracked};
+use super::{Wanted, node, tracked};
+use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, Spec, TUNNEL_VNI, Table, priority};
 
 /// New connections are committed here without a mark, so that this node knows their answers; those
 /// to a Service were committed when they were translated.
-pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
+pub(super) fn tunnel_port(port: PortNo, families: Families) -> Vec<Wanted> {
+    let other = Spec::new(Table::TunnelOut, priority::DEFAULT);
+    let mut flows = vec![node(
+        send(other, port),
+        "sends to the other node with the sender's identity",
+    )];
+    flows.extend(families.iter().map(|family| new(port, family)));
+    flows
+}
+
+fn new(port: PortNo, family: Family) -> Wanted {
     let commit = Action::Ct(Ct {
         commit: true,
         zone: CtZone::Immediate(CT_ZONE),
         ..Ct::default()
     });
-    let new = Spec::new(Table::TunnelOut, priority::NORMAL)
-        .matching(tracked(ipv4(), ct_state::NEW, ct_state::DNAT))
+    let spec = Spec::new(Table::TunnelOut, priority::NORMAL)
+        .matching(tracked(family.packets(), ct_state::NEW, ct_state::DNAT))
         .act(commit);
-    let other = Spec::new(Table::TunnelOut, priority::DEFAULT);
-    vec![
-        node(
-            send(new, port),
-            "commits new connections and sends them with the sender's identity",
-        ),
-        node(
-            send(other, port),
-            "sends to the other node with the sender's identity",
-        ),
-    ]
+    node(
+        send(spec, port),
+        format!("commits new {family} connections and sends them with the sender's identity"),
+    )
 }
 
 fn send(spec: Spec, port: PortNo) -> Spec {

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use openflow_codec::Field;
+use policy_compiler::model::{Families, Family};
 use policy_compiler::pipeline::{CookieKind, Table};
 use policy_compiler::{Compiler, Config};
+
+use crate::world;
 
 const BEGIN: &str = "<!-- generated from policy-compiler/src/pipeline: begin -->\n";
 const END: &str = "<!-- generated: end -->\n";
@@ -52,9 +55,10 @@ fn generated() -> String {
         )
         .expect("strings can be written to");
     }
-    let compiler = Compiler::new(&Config {
+    let mut compiler = Compiler::new(&Config {
         cluster_secret: [0; 32],
     });
+    compiler.apply(world::nodes(Families::Both, Family::V4));
     for table in Table::all() {
         let declared = table.declaration();
         let names = |fields: &[Field]| -> String {

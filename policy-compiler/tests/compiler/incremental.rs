@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openflow_codec::{Cookie, Flow, Group, GroupId};
+use policy_compiler::model::{Families, Family};
 use policy_compiler::{Change, Compiler, Config, Kind, LayerDelta, Object, ObjectKey};
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ enum Step {
     DeleteNamespace(usize),
     ApplyService(&'static str, BTreeMap<String, String>),
     DeleteService(&'static str),
-    ReapplyNodes,
+    ReapplyNodes(Families, Family),
     DeleteNode(usize),
 }
 
@@ -40,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3usize).prop_map(Step::DeleteNamespace),
         2 => (service_name(), world::labels()).prop_map(|(name, l)| Step::ApplyService(name, l)),
         1 => service_name().prop_map(Step::DeleteService),
-        1 => Just(Step::ReapplyNodes),
+        1 => (world::families(), world::family()).prop_map(|(f, u)| Step::ReapplyNodes(f, u)),
         1 => (0..2usize).prop_map(Step::DeleteNode),
     ]
 }
@@ -70,7 +71,7 @@ fn changes(step: &Step) -> Vec<Change> {
         }
         Step::ApplyService(name, selector) => Change::Apply(world::service(name, selector)),
         Step::DeleteService(name) => Change::Delete(key(Kind::Service, 0, (*name).to_owned())),
-        Step::ReapplyNodes => return world::nodes(),
+        Step::ReapplyNodes(families, underlay) => return world::nodes(*families, *underlay),
         Step::DeleteNode(n) => Change::Delete(ObjectKey::new(Kind::Node, "", world::NODES[*n])),
     };
     vec![one]
@@ -149,9 +150,9 @@ fn compiler() -> Compiler {
 
 /// The state that `steps` lead to, as one batch: for each object and attachment, its last word.
 fn last_words(steps: &[Step]) -> Vec<Change> {
-    let mut last: BTreeMap<String, Vec<Change>> = node_slots().collect();
+    let mut last: BTreeMap<String, Vec<Change>> = node_slots(first_nodes()).collect();
     let mut replay = compiler();
-    replay.apply(world::nodes());
+    replay.apply(first_nodes());
     for step in steps {
         let made = changes(step);
         replay.apply(made.clone());
@@ -182,8 +183,8 @@ fn last_words(steps: &[Step]) -> Vec<Change> {
             }
             Step::ApplyNamespace(n, _) | Step::DeleteNamespace(n) => format!("namespace {n}"),
             Step::ApplyService(name, _) | Step::DeleteService(name) => format!("service {name}"),
-            Step::ReapplyNodes => {
-                last.extend(node_slots());
+            Step::ReapplyNodes(..) => {
+                last.extend(node_slots(made));
                 continue;
             }
             Step::DeleteNode(n) => {
@@ -212,8 +213,11 @@ fn last_words(steps: &[Step]) -> Vec<Change> {
     batch
 }
 
-fn node_slots() -> impl Iterator<Item = (String, Vec<Change>)> {
-    let nodes = world::nodes();
+fn first_nodes() -> Vec<Change> {
+    world::nodes(world::V4, Family::V4)
+}
+
+fn node_slots(nodes: Vec<Change>) -> impl Iterator<Item = (String, Vec<Change>)> {
     let slots: Vec<_> = nodes
         .chunks(2)
         .map(<[Change]>::to_vec)
@@ -235,7 +239,7 @@ proptest! {
         let mut step_by_step = compiler();
         let mut cluster = Fed::default();
         let mut nodes: BTreeMap<String, Fed> = BTreeMap::new();
-        let first = [world::nodes()];
+        let first = [first_nodes()];
         let batches = steps.chunks(batch_size).map(|c| c.iter().flat_map(changes).collect());
         for batch in first.into_iter().chain(batches) {
             let output = step_by_step.apply(batch);

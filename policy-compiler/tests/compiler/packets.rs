@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A cluster of simulated switches, loaded with what the compiler says, that carries packets.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use flow_sim::{MacAddr, Output, Packet, Sim};
+use flow_sim::{Execution, MacAddr, Output, Packet, Sim};
 use policy_compiler::Compiler;
+use policy_compiler::model::Family;
 use policy_compiler::pipeline::GATEWAY_MAC;
 
 use crate::world::{self, PodSpecimen};
@@ -14,6 +14,7 @@ use crate::world::{self, PodSpecimen};
 pub(crate) struct Net<'a> {
     switches: Vec<Sim>,
     pods: &'a [PodSpecimen],
+    underlay: Family,
     now: Duration,
 }
 
@@ -32,6 +33,7 @@ impl<'a> Net<'a> {
         let mut net = Self {
             switches: Vec::new(),
             pods,
+            underlay: compiler.underlay(),
             now: Duration::ZERO,
         };
         net.switches.resize_with(world::NODES.len(), Sim::new);
@@ -60,11 +62,23 @@ impl<'a> Net<'a> {
 
     /// Sends `packet` from a Pod's port, with its own link-layer addresses; where it arrives.
     pub(crate) fn send(&mut self, from: usize, packet: Packet) -> Option<Delivery> {
+        let node = self.pods[from].node;
+        let packet = self.sent(from, packet);
+        self.inject(node, packet)
+    }
+
+    /// What the switch does with `packet` from a Pod's port.
+    pub(crate) fn execute(&mut self, from: usize, packet: Packet) -> Execution {
+        let node = self.pods[from].node;
+        let packet = self.sent(from, packet);
+        self.switches[node].receive(packet, self.now)
+    }
+
+    fn sent(&self, from: usize, packet: Packet) -> Packet {
         let pod = &self.pods[from];
-        let packet = packet
+        packet
             .with_eth(mac(pod.mac().0), mac(GATEWAY_MAC.0))
-            .arriving_on(pod.port());
-        self.inject(pod.node, packet)
+            .arriving_on(pod.port())
     }
 
     /// A packet enters the switch of `node`; where it arrives.
@@ -73,11 +87,10 @@ impl<'a> Net<'a> {
         if output.port != world::TUNNEL_PORT {
             return Some(self.delivery(node, output));
         }
-        let IpAddr::V4(sender) = world::node_address(node) else {
-            unreachable!()
-        };
+        let sender = world::node_address(node, self.underlay);
+        let ends_at = |peer: usize| Some(world::node_address(peer, self.underlay));
         let peer = (0..world::NODES.len())
-            .find(|peer| world::node_address(*peer) == IpAddr::V4(output.packet.tunnel.dst))
+            .find(|peer| ends_at(*peer) == output.packet.tunnel.destination())
             .expect("tunnels lead to nodes");
         let packet = output.packet.arriving_by_tunnel(world::TUNNEL_PORT, sender);
         let output = self.pass(peer, packet)?;

@@ -2,6 +2,7 @@
 //! Every flow keeps the promises of its table, and costs nothing where it has no business.
 
 use openflow_codec::{Action, Cookie, Field, Flow, Instruction, MatchField};
+use policy_compiler::model::{Families, Family};
 use policy_compiler::pipeline::{CookieKind, Table};
 use policy_compiler::{Change, Compiler, Config, Object};
 use proptest::prelude::*;
@@ -76,12 +77,12 @@ proptest! {
 
     #[test]
     fn flows_obey_their_tables_and_explain_themselves(
-        pods in world::pods(),
+        pods in world::pods(Families::Both),
         policies in world::policies(),
         labels in world::labels(),
     ) {
         let mut compiler = compiler();
-        compiler.apply(world::nodes());
+        compiler.apply(world::nodes(Families::Both, Family::V6));
         let objects = pods.iter().map(|pod| Change::Apply(pod.object()));
         let plugged = pods.iter().map(|pod| Change::Attach(pod.attachment(true)));
         let policies = policies.into_iter();
@@ -113,9 +114,10 @@ fn a_pod_with_known_labels_changes_nothing_but_its_own_node() {
         node,
         labels: Clone::clone(&labels),
         http: None,
+        families: world::V4,
     };
     let mut compiler = compiler();
-    compiler.apply(world::nodes());
+    compiler.apply(world::nodes(world::V4, Family::V4));
     let selecting_all = world_policy_for(&labels);
     compiler.apply([
         Change::Apply(Object::NetworkPolicy(Box::new(selecting_all))),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use flow_sim::Packet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use policy_compiler::model::{Families, Family};
 use policy_compiler::{Change, Compiler, Config, Object};
 use proptest::prelude::*;
 use reference::Party;
@@ -19,6 +20,8 @@ const CLIENT_PORT: u16 = 40_000;
 
 #[derive(Clone, Debug)]
 struct Cluster {
+    families: Families,
+    underlay: Family,
     namespaces: Vec<Labels>,
     pods: Vec<PodSpecimen>,
     policies: Vec<NetworkPolicy>,
@@ -26,19 +29,24 @@ struct Cluster {
 }
 
 fn cluster() -> impl Strategy<Value = Cluster> {
-    let namespaces = prop::collection::vec(world::labels(), world::NAMESPACES.len());
-    (
-        namespaces,
-        world::pods(),
-        world::policies(),
-        world::labels(),
-    )
-        .prop_map(|(namespaces, pods, policies, service)| Cluster {
+    let families = (world::families(), world::family());
+    families.prop_flat_map(|(families, underlay)| {
+        let namespaces = prop::collection::vec(world::labels(), world::NAMESPACES.len());
+        let objects = (
+            namespaces,
+            world::pods(families),
+            world::policies(),
+            world::labels(),
+        );
+        objects.prop_map(move |(namespaces, pods, policies, service)| Cluster {
+            families,
+            underlay,
             namespaces,
             pods,
             policies,
             service,
         })
+    })
 }
 
 impl Cluster {
@@ -46,7 +54,7 @@ impl Cluster {
         let mut compiler = Compiler::new(&Config {
             cluster_secret: [9; 32],
         });
-        let mut changes = world::nodes();
+        let mut changes = world::nodes(self.families, self.underlay);
         for (index, labels) in self.namespaces.iter().enumerate() {
             changes.push(Change::Apply(world::namespace(index, labels)));
         }
@@ -66,11 +74,9 @@ impl Cluster {
         objects.map(|policy| Change::Apply(Object::NetworkPolicy(Box::new(policy))))
     }
 
-    fn party(&self, pod: usize) -> Party {
+    /// A Pod as a connection over one of its addresses sees it.
+    fn party(&self, pod: usize, address: IpAddr) -> Party {
         let pod = &self.pods[pod];
-        let IpAddr::V4(address) = pod.address() else {
-            unreachable!()
-        };
         let name = world::NAMESPACES[pod.namespace];
         let mut namespace_labels = self.namespaces[pod.namespace].clone();
         namespace_labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
@@ -100,9 +106,51 @@ impl Cluster {
             .collect()
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+    /// Pods and how they can reach each other: of every family that both have, their addresses.
+    fn pairs(&self) -> impl Iterator<Item = Pair> {
         let pods = self.pods.len();
-        (0..pods).flat_map(move |a| (0..pods).filter(move |b| a != *b).map(move |b| (a, b)))
+        let pairs = (0..pods).flat_map(move |from| (0..pods).map(move |to| (from, to)));
+        let of_family = move |from: usize, to: usize, family| {
+            let (src, dst) = (
+                self.pods[from].address(family)?,
+                self.pods[to].address(family)?,
+            );
+            (from != to).then_some(Pair { from, to, src, dst })
+        };
+        pairs.flat_map(move |(from, to)| {
+            Family::ALL
+                .into_iter()
+                .filter_map(move |family| of_family(from, to, family))
+        })
+    }
+
+    /// What the API says of a connection, and of one the other way.
+    fn allows(&self, pair: Pair, protocol: &str, port: u16) -> bool {
+        let (from, to) = (
+            self.party(pair.from, pair.src),
+            self.party(pair.to, pair.dst),
+        );
+        reference::allows(&self.policies, &from, &to, protocol, port)
+    }
+}
+
+/// Two Pods, each with one of its addresses.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    from: usize,
+    to: usize,
+    src: IpAddr,
+    dst: IpAddr,
+}
+
+impl Pair {
+    fn back(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+            src: self.dst,
+            dst: self.src,
+        }
     }
 }
 
@@ -124,14 +172,12 @@ proptest! {
         let mut net = Net::new(&compiler, &cluster.pods);
         // Every probe from a port of its own: no connection of an earlier one helps.
         let mut client_ports = CLIENT_PORT..;
-        for (from, to) in cluster.pairs() {
-            let (src, dst) = (cluster.pods[from].address(), cluster.pods[to].address());
+        for pair in cluster.pairs() {
+            let Pair { from, to, src, dst } = pair;
             for protocol in ["TCP", "UDP", "SCTP"] {
                 for port in [80, 8080, 81] {
                     let client_port = client_ports.next().expect("few probes");
-                    let expected = reference::allows(
-                        &cluster.policies, &cluster.party(from), &cluster.party(to), protocol, port,
-                    );
+                    let expected = cluster.allows(pair, protocol, port);
                     let sent = packet(protocol, (src, client_port), (dst, port));
                     let seen = net.send(from, sent);
                     prop_assert_eq!(
@@ -147,10 +193,7 @@ proptest! {
                     } else {
                         // ...but a denied packet opens nothing for what looks like its answer.
                         let forged = packet(protocol, (dst, port), (src, client_port));
-                        let allowed = reference::allows(
-                            &cluster.policies, &cluster.party(to), &cluster.party(from), protocol,
-                            client_port,
-                        );
+                        let allowed = cluster.allows(pair.back(), protocol, client_port);
                         let seen = net.send(to, forged);
                         prop_assert_eq!(seen.is_some(), allowed, "answer to a denied packet");
                     }
@@ -163,33 +206,35 @@ proptest! {
     fn a_service_leads_to_an_endpoint_that_policy_allows(cluster in cluster()) {
         let compiler = cluster.compile();
         let endpoints = cluster.endpoints();
-        let vip: IpAddr = world::VIP.parse().unwrap();
-        for from in 0..cluster.pods.len() {
+        let clients = (0..cluster.pods.len()).flat_map(|from| {
+            let addresses = cluster.pods[from].addresses().iter();
+            addresses.map(move |src| (from, src))
+        });
+        for (from, src) in clients {
+            let family = Family::of(src);
+            let vip = world::VIPS.map(|vip| vip.parse().unwrap());
+            let vip: IpAddr = vip[family as usize];
+            let pair = |to: usize, dst| Pair { from, to, src, dst };
+            let reach = |to: &usize| Some(pair(*to, cluster.pods[*to].address(family)?));
+            let reachable: Vec<Pair> = endpoints.iter().filter_map(reach).collect();
             for protocol in ["TCP", "UDP"] {
                 for client_port in CLIENT_PORT..CLIENT_PORT + 4 {
                     let mut net = Net::new(&compiler, &cluster.pods);
-                    let src = cluster.pods[from].address();
                     let client = (src, client_port);
                     let first = packet(protocol, client, (vip, world::SERVICE_PORT));
                     let Some(delivery) = net.send(from, first.clone()) else {
                         // Dropped: there must be an endpoint that explains it, or none at all.
-                        let explained = endpoints.is_empty() || endpoints.iter().any(|to| {
-                            *to == from || !reference::allows(
-                                &cluster.policies, &cluster.party(from), &cluster.party(*to),
-                                protocol, world::TARGET_PORT,
-                            )
+                        let explained = reachable.is_empty() || reachable.iter().any(|pair| {
+                            pair.to == from || !cluster.allows(*pair, protocol, world::TARGET_PORT)
                         });
                         prop_assert!(explained, "dropped, but every endpoint is allowed");
                         continue;
                     };
-                    prop_assert!(endpoints.contains(&delivery.pod), "not an endpoint");
-                    let allowed = reference::allows(
-                        &cluster.policies, &cluster.party(from), &cluster.party(delivery.pod),
-                        protocol, world::TARGET_PORT,
-                    );
+                    let pair = reachable.iter().find(|pair| pair.to == delivery.pod);
+                    let pair = *pair.expect("it is an endpoint");
+                    let allowed = cluster.allows(pair, protocol, world::TARGET_PORT);
                     prop_assert!(allowed, "policy is about the endpoint and its port");
-                    prop_assert_eq!(delivery.packet.as_ip().unwrap().dst,
-                        cluster.pods[delivery.pod].address());
+                    prop_assert_eq!(delivery.packet.as_ip().unwrap().dst, pair.dst);
                     let answer = net.send(delivery.pod, delivery.packet.answer());
                     let answer = answer.expect("the answer passes");
                     prop_assert_eq!(answer.pod, from);
@@ -208,26 +253,21 @@ proptest! {
     ) {
         let after = Cluster { policies, ..before.clone() };
         let (old, new) = (before.compile(), after.compile());
-        let allowed = |cluster: &Cluster, from, to| reference::allows(
-            &cluster.policies, &cluster.party(from), &cluster.party(to), "TCP", 80,
-        );
-        for (from, to) in before.pairs().filter(|(from, to)| allowed(&before, *from, *to)) {
+        for pair in before.pairs().filter(|pair| before.allows(*pair, "TCP", 80)) {
             let mut net = Net::new(&old, &before.pods);
-            let (src, dst) = (before.pods[from].address(), before.pods[to].address());
+            let Pair { from, to, src, dst } = pair;
             let forward = Packet::tcp((src, CLIENT_PORT), (dst, 80));
             let delivery = net.send(from, forward.clone()).expect("allowed before");
             let answer = delivery.packet.answer();
             prop_assert!(net.send(to, answer.clone()).is_some());
 
             net.load(&new);
-            let still = allowed(&after, from, to);
+            let still = after.allows(pair, "TCP", 80);
             let forward = forward.with_tcp_flags(0x10);
             prop_assert_eq!(net.send(from, forward.clone()).is_some(), still, "forward");
             if !still {
                 // The denial also ends what came back by conntrack, unless policy allows it anyway.
-                let anyway = reference::allows(
-                    &after.policies, &after.party(to), &after.party(from), "TCP", CLIENT_PORT,
-                );
+                let anyway = after.allows(pair.back(), "TCP", CLIENT_PORT);
                 let seen = net.send(to, answer.with_tcp_flags(0x10));
                 prop_assert_eq!(seen.is_some(), anyway, "answers after the denial");
                 continue;
@@ -237,57 +277,67 @@ proptest! {
     }
 }
 
-#[test]
-fn a_pod_sends_only_from_its_own_addresses() {
-    let place = |number| PodSpecimen {
+/// A Pod without labels on the first node.
+fn plain(number: u8, families: Families) -> PodSpecimen {
+    PodSpecimen {
         namespace: 0,
         number,
         node: 0,
         labels: Labels::new(),
         http: None,
-    };
-    let pods = vec![place(0), place(1)];
-    let cluster = Cluster {
+        families,
+    }
+}
+
+/// A cluster of both families without policies.
+fn open(pods: &[PodSpecimen]) -> Cluster {
+    Cluster {
+        families: Families::Both,
+        underlay: Family::V4,
         namespaces: vec![Labels::new(); 3],
-        pods: pods.clone(),
+        pods: pods.to_vec(),
         policies: Vec::new(),
         service: Labels::new(),
-    };
-    let mut net = Net::new(&cluster.compile(), &pods);
-    let (own, other) = (pods[0].address(), pods[1].address());
-    assert!(net.send(0, Packet::udp((own, 1), (other, 2))).is_some());
-    let forged: IpAddr = "10.10.1.200".parse().unwrap();
-    assert!(net.send(0, Packet::udp((forged, 1), (other, 2))).is_none());
-    // Nor with another's link-layer address.
-    let packet = Packet::udp((own, 1), (other, 2))
-        .with_eth(
-            crate::packets::mac(0x0a58_0000_0001),
-            crate::packets::mac(0),
-        )
-        .arriving_on(pods[0].port());
-    assert!(net.inject(0, packet).is_none());
+    }
+}
+
+#[test]
+fn a_pod_sends_only_from_its_own_addresses() {
+    let pods = [0, 1].map(|number| plain(number, Families::Both));
+    let mut net = Net::new(&open(&pods).compile(), &pods);
+    for (family, forged) in Family::ALL.into_iter().zip(["10.10.1.200", "fd00:a:1::c8"]) {
+        let [own, other] = [0, 1].map(|pod: usize| pods[pod].address(family).unwrap());
+        assert!(net.send(0, Packet::udp((own, 1), (other, 2))).is_some());
+        let forged: IpAddr = forged.parse().unwrap();
+        assert!(net.send(0, Packet::udp((forged, 1), (other, 2))).is_none());
+        // Nor with another's link-layer address.
+        let packet = Packet::udp((own, 1), (other, 2))
+            .with_eth(
+                crate::packets::mac(0x0a58_0000_0001),
+                crate::packets::mac(0),
+            )
+            .arriving_on(pods[0].port());
+        assert!(net.inject(0, packet).is_none());
+    }
+}
+
+#[test]
+fn a_pod_of_one_family_has_no_flow_of_the_other() {
+    let pods = [plain(0, world::V4), plain(1, Families::Both)];
+    let mut net = Net::new(&open(&pods).compile(), &pods);
+    let lent = plain(0, Families::Both).address(Family::V6).unwrap();
+    let other = pods[1].address(Family::V6).unwrap();
+    assert!(net.send(0, Packet::udp((lent, 1), (other, 2))).is_none());
+    assert!(net.send(1, Packet::udp((other, 2), (lent, 1))).is_none());
 }
 
 #[test]
 fn a_port_opens_only_when_admitted() {
-    let pod = PodSpecimen {
-        namespace: 0,
-        number: 0,
-        node: 0,
-        labels: Labels::new(),
-        http: None,
-    };
-    let other = PodSpecimen {
-        namespace: 0,
-        number: 1,
-        node: 0,
-        labels: Labels::new(),
-        http: None,
-    };
+    let (pod, other) = (plain(0, world::V4), plain(1, world::V4));
     let mut compiler = Compiler::new(&Config {
         cluster_secret: [9; 32],
     });
-    compiler.apply(world::nodes());
+    compiler.apply(world::nodes(world::V4, Family::V4));
     compiler.apply([
         Change::Apply(pod.object()),
         Change::Apply(other.object()),
@@ -295,7 +345,8 @@ fn a_port_opens_only_when_admitted() {
         Change::Attach(other.attachment(true)),
     ]);
     let pods = [pod.clone(), other.clone()];
-    let packet = || Packet::udp((pod.address(), 1), (other.address(), 2));
+    let address = |pod: &PodSpecimen| pod.address(Family::V4).unwrap();
+    let packet = || Packet::udp((address(&pod), 1), (address(&other), 2));
     assert!(Net::new(&compiler, &pods).send(0, packet()).is_none());
     let output = compiler.apply([Change::Admit(pod.attachment_key())]);
     let added: usize = output.nodes.values().map(|delta| delta.add.len()).sum();

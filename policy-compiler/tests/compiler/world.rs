@@ -2,7 +2,7 @@
 //! Random clusters: Kubernetes objects, and where their Pods are plugged in.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec,
@@ -17,14 +17,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use openflow_codec::PortNo;
-use policy_compiler::model::MacAddr;
+use policy_compiler::model::{Addresses, Families, Family, MacAddr};
 use policy_compiler::{Attachment, AttachmentKey, Change, NodeFacts, Object};
 use proptest::prelude::*;
+
+pub(crate) type Labels = BTreeMap<String, String>;
 
 pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
 pub(crate) const TUNNEL_PORT: PortNo = PortNo(1);
-pub(crate) const VIP: &str = "10.96.0.10";
+pub(crate) const VIPS: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
 pub(crate) const SERVICE_PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
 
@@ -37,17 +39,38 @@ pub(crate) struct PodSpecimen {
     pub(crate) labels: BTreeMap<String, String>,
     /// Number of the TCP port that is called `http`.
     pub(crate) http: Option<u16>,
+    /// Which addresses it has.
+    pub(crate) families: Families,
 }
+
+pub(crate) const V4: Families = Families::One(Family::V4);
 
 impl PodSpecimen {
     pub(crate) fn name(&self) -> String {
         format!("p{}", self.number)
     }
 
-    pub(crate) fn address(&self) -> IpAddr {
-        // One address for each place, in the Pod CIDR of its node.
-        let place = self.namespace as u8 * 16 + self.number + 2;
-        IpAddr::from([10, 10, self.node as u8 + 1, place])
+    /// One place of its own in the Pod CIDRs of its node.
+    fn place(&self) -> [u8; 2] {
+        [
+            self.node as u8 + 1,
+            self.namespace as u8 * 16 + self.number + 2,
+        ]
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        let [node, last] = self.place();
+        let v4 = Ipv4Addr::new(10, 10, node, last);
+        let v6 = Ipv6Addr::new(0xfd00, 10, node.into(), 0, 0, 0, 0, last.into());
+        match self.families {
+            Families::One(Family::V4) => Addresses::One(v4.into()),
+            Families::One(Family::V6) => Addresses::One(v6.into()),
+            Families::Both => Addresses::Both(v4, v6),
+        }
+    }
+
+    pub(crate) fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses().of(family)
     }
 
     pub(crate) fn port(&self) -> PortNo {
@@ -55,10 +78,8 @@ impl PodSpecimen {
     }
 
     pub(crate) fn mac(&self) -> MacAddr {
-        let IpAddr::V4(address) = self.address() else {
-            unreachable!("addresses are IPv4")
-        };
-        MacAddr(0x0a58_0000_0000 | u64::from(address.to_bits()))
+        let [node, last] = self.place();
+        MacAddr(0x0a58_0a0a_0000 | u64::from(node) << 8 | u64::from(last))
     }
 
     pub(crate) fn object(&self) -> Object {
@@ -92,7 +113,7 @@ impl PodSpecimen {
             pod_name: self.name(),
             pod_uid: None,
             port: self.port(),
-            address: self.address(),
+            addresses: self.addresses(),
             mac: self.mac(),
             ready,
         }
@@ -106,18 +127,19 @@ impl PodSpecimen {
     }
 }
 
-pub(crate) fn nodes() -> Vec<Change> {
+/// Nodes with Pod CIDRs of these families, and a tunnel between addresses of that one.
+pub(crate) fn nodes(families: Families, underlay: Family) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, number) in NODES.iter().zip(1u8..) {
         changes.push(Change::Apply(Object::Node(Box::new(Node {
             metadata: named(None, name, &BTreeMap::new()),
             spec: Some(NodeSpec {
-                pod_cidr: Some(format!("10.10.{number}.0/24")),
+                pod_cidrs: Some(families.iter().map(|f| pod_cidr(f, number)).collect()),
                 ..NodeSpec::default()
             }),
             status: Some(NodeStatus {
                 addresses: Some(vec![NodeAddress {
-                    address: node_address(number as usize - 1).to_string(),
+                    address: node_address(number as usize - 1, underlay).to_string(),
                     type_: "InternalIP".to_owned(),
                 }]),
                 ..NodeStatus::default()
@@ -133,8 +155,30 @@ pub(crate) fn nodes() -> Vec<Change> {
     changes
 }
 
-pub(crate) fn node_address(node: usize) -> IpAddr {
-    IpAddr::from([192, 0, 2, node as u8 + 1])
+fn pod_cidr(family: Family, node: u8) -> String {
+    match family {
+        Family::V4 => format!("10.10.{node}.0/24"),
+        Family::V6 => format!("fd00:a:{node}::/64"),
+    }
+}
+
+pub(crate) fn node_address(node: usize, underlay: Family) -> IpAddr {
+    match underlay {
+        Family::V4 => IpAddr::from([192, 0, 2, node as u8 + 1]),
+        Family::V6 => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, node as u16 + 1]),
+    }
+}
+
+pub(crate) fn family() -> impl Strategy<Value = Family> {
+    prop::sample::select(Family::ALL.to_vec())
+}
+
+pub(crate) fn families() -> impl Strategy<Value = Families> {
+    prop_oneof![
+        2 => Just(V4),
+        1 => Just(Families::One(Family::V6)),
+        3 => Just(Families::Both),
+    ]
 }
 
 pub(crate) fn namespace(index: usize, labels: &BTreeMap<String, String>) -> Object {
@@ -144,7 +188,7 @@ pub(crate) fn namespace(index: usize, labels: &BTreeMap<String, String>) -> Obje
     }))
 }
 
-/// A Service in namespace `x`, always with the same address, to Pods with these labels.
+/// A Service in namespace `x`, always with the same addresses, to Pods with these labels.
 pub(crate) fn service(name: &str, selector: &BTreeMap<String, String>) -> Object {
     let port = |protocol: &str| ServicePort {
         name: Some(protocol.to_lowercase()),
@@ -156,7 +200,7 @@ pub(crate) fn service(name: &str, selector: &BTreeMap<String, String>) -> Object
     Object::Service(Box::new(Service {
         metadata: named(Some(NAMESPACES[0]), name, &BTreeMap::new()),
         spec: Some(ServiceSpec {
-            cluster_ip: Some(VIP.to_owned()),
+            cluster_ips: Some(VIPS.map(str::to_owned).to_vec()),
             ports: Some(vec![port("TCP"), port("UDP")]),
             selector: Some(selector.clone()),
             ..ServiceSpec::default()
@@ -190,22 +234,35 @@ pub(crate) fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 pub(crate) fn pod() -> impl Strategy<Value = PodSpecimen> {
     let http = prop::option::of(prop::sample::select(vec![80, 8080]));
-    (0..NAMESPACES.len(), 0..3u8, 0..NODES.len(), labels(), http).prop_map(
-        |(namespace, number, node, labels, http)| PodSpecimen {
-            namespace,
-            number,
-            node,
-            labels,
-            http,
-        },
+    (
+        0..NAMESPACES.len(),
+        0..3u8,
+        0..NODES.len(),
+        labels(),
+        http,
+        families(),
     )
+        .prop_map(
+            |(namespace, number, node, labels, http, families)| PodSpecimen {
+                namespace,
+                number,
+                node,
+                labels,
+                http,
+                families,
+            },
+        )
 }
 
-pub(crate) fn pods() -> impl Strategy<Value = Vec<PodSpecimen>> {
-    prop::collection::vec(pod(), 2..8).prop_map(|pods| {
-        let places = pods
-            .into_iter()
-            .map(|pod| ((pod.namespace, pod.number), pod));
+/// Pods of a cluster of these families; where it has both, a Pod may have one of them only.
+pub(crate) fn pods(cluster: Families) -> impl Strategy<Value = Vec<PodSpecimen>> {
+    prop::collection::vec(pod(), 2..8).prop_map(move |pods| {
+        let places = pods.into_iter().map(|mut pod| {
+            if cluster != Families::Both {
+                pod.families = cluster;
+            }
+            ((pod.namespace, pod.number), pod)
+        });
         places.collect::<BTreeMap<_, _>>().into_values().collect()
     })
 }
@@ -270,6 +327,10 @@ fn peer() -> impl Strategy<Value = NetworkPolicyPeer> {
         Just(("10.10.1.0/24", vec!["10.10.1.2/32", "10.10.1.16/28"])),
         Just(("0.0.0.0/0", vec!["10.10.2.0/24"])),
         Just(("203.0.113.0/24", vec![])),
+        Just(("fd00:a::/32", vec![])),
+        Just(("fd00:a:1::/64", vec!["fd00:a:1::2/128", "fd00:a:1::10/124"])),
+        Just(("::/0", vec!["fd00:a:2::/64"])),
+        Just(("2001:db8::/32", vec![])),
     ];
     let block = blocks.prop_map(|(cidr, except)| NetworkPolicyPeer {
         ip_block: Some(IPBlock {
