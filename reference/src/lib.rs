@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A naive reading of the `NetworkPolicy` API, sentence by sentence; shares no code with the compiler.
+//! A naive reading of the policy APIs, sentence by sentence; shares no code with the compiler.
 #![forbid(unsafe_code)]
+
+mod cluster;
+
+pub use cluster::{Host, Outcome, Rules, judge};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -41,18 +45,19 @@ pub fn allows(
     protocol: &str,
     port: u16,
 ) -> bool {
-    side_allows(policies, "Egress", from, to, protocol, port)
-        && side_allows(policies, "Ingress", to, from, protocol, port)
+    namespace_tier(policies, "Egress", from, to, protocol, port).unwrap_or(true)
+        && namespace_tier(policies, "Ingress", to, from, protocol, port).unwrap_or(true)
 }
 
-fn side_allows(
+/// Whether the policies of a direction allow it; `None` when none selects the subject.
+fn namespace_tier(
     policies: &[NetworkPolicy],
     direction: &str,
     subject: &Party,
     other: &Party,
     protocol: &str,
     port: u16,
-) -> bool {
+) -> Option<bool> {
     let destination = if direction == "Ingress" {
         subject
     } else {
@@ -103,11 +108,11 @@ fn side_allows(
                         .any(|one| port_is(one, destination, protocol, port))
             });
             if peer && on_port {
-                return true;
+                return Some(true);
             }
         }
     }
-    !isolated
+    isolated.then_some(false)
 }
 
 /// "Policies that contain an egress section are assumed to affect egress, and all policies (whether
