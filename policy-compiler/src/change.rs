@@ -9,6 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use openflow_codec::PortNo;
 
+use crate::crd::ClusterNetworkPolicy;
 use crate::ingest::Rejected;
 use crate::layer::LayerDelta;
 use crate::model::{Addresses, Kind, MacAddr, ObjectKey};
@@ -26,6 +27,7 @@ pub enum Object {
     Service(Box<Service>),
     EndpointSlice(Box<EndpointSlice>),
     NetworkPolicy(Box<NetworkPolicy>),
+    ClusterNetworkPolicy(Box<ClusterNetworkPolicy>),
 }
 
 impl Object {
@@ -38,6 +40,7 @@ impl Object {
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::NetworkPolicy(_) => Kind::NetworkPolicy,
+            Self::ClusterNetworkPolicy(_) => Kind::ClusterNetworkPolicy,
         }
     }
 }

@@ -179,7 +179,7 @@ impl Compiler {
             }
             Parsed::Service(service) => self.services.set(key, Some(service), dirty),
             Parsed::EndpointSlice(slice) => self.services.set_slice(key, Some(slice), dirty),
-            Parsed::NetworkPolicy(policy) => self.set_policy(key, Some(policy), dirty),
+            Parsed::Policy(policy) => self.set_policy(key, Some(policy), dirty),
         }
     }
 
@@ -193,7 +193,9 @@ impl Compiler {
             }
             Kind::Service => self.services.set(key.clone(), None, dirty),
             Kind::EndpointSlice => self.services.set_slice(key.clone(), None, dirty),
-            Kind::NetworkPolicy => self.set_policy(key.clone(), None, dirty),
+            Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => {
+                self.set_policy(key.clone(), None, dirty);
+            }
         }
     }
 
@@ -201,10 +203,15 @@ impl Compiler {
     fn set_node(&mut self, name: &str, node: Option<Node>, dirty: &mut Dirty) {
         dirty.all_nodes = true;
         dirty.attachments.extend(self.attachments.on_node(name));
-        match node {
+        let peer = |node: &Node| (node.labels.clone(), node.status_addresses.clone());
+        let new = node.as_ref().map(peer);
+        let old = match node {
             Some(node) => self.nodes.insert(name.to_owned(), node),
             None => self.nodes.remove(name),
         };
+        if old.as_ref().map(peer) != new {
+            dirty.policies.extend(self.policies.selecting_nodes());
+        }
     }
 
     /// The pipeline carries the families of the nodes' Pod CIDRs; when these change, so does

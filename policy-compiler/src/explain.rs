@@ -8,7 +8,7 @@ use std::sync::Arc;
 use openflow_codec::Flow;
 
 use crate::change::AttachmentKey;
-use crate::model::{Direction, ObjectKey};
+use crate::model::{Direction, ObjectKey, RuleAction, Tier};
 
 /// One reason for one flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,19 +17,34 @@ pub struct Cause {
     pub object: Option<ObjectKey>,
     /// The attachment, for the flows of a Pod's port.
     pub attachment: Option<AttachmentKey>,
-    /// The rule, for what a policy's rule allows.
-    pub rule: Option<RuleRef>,
+    /// What a policy decides by it; `None` for flows that are not of a policy.
+    pub decision: Option<Decision>,
     /// What the flow does for it, in words: `ingress rule 1 allows tcp/8080 from ...`.
     pub why: String,
 }
 
+/// What a policy decides by a flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decision {
+    /// When it is asked.
+    pub tier: Tier,
+    /// About which direction.
+    pub direction: Direction,
+    /// By which rule, from 0; `None`: no rule of the policy allows it, and the policy isolates.
+    pub rule: Option<u32>,
+    /// Name of the rule, if it has one.
+    pub rule_name: Option<String>,
+    /// What it decides.
+    pub action: RuleAction,
+}
+
 /// Names a rule of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleRef {
+pub(crate) struct RuleRef {
     /// In which list of rules it stands.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// Where in the list, from 0.
-    pub index: u32,
+    pub(crate) index: u32,
 }
 
 /// A reason as it is kept: many flows have one, so its text is made when somebody asks.
@@ -37,8 +52,10 @@ pub struct RuleRef {
 pub(crate) enum Why {
     /// In words.
     Text(Cow<'static, str>),
-    /// A rule allows it.
+    /// A rule says so.
     Rule(Clause),
+    /// The policy isolates, and no rule allows it.
+    Isolation(Direction),
 }
 
 /// One peer and one port of a rule: where they stand in their lists; 0 where there is no list.

@@ -3,6 +3,7 @@
 //!
 //! The only module that names fields of `k8s-openapi`.
 
+mod cluster_network_policy;
 mod endpoint_slice;
 mod meta;
 mod namespace;
@@ -42,7 +43,7 @@ pub(crate) enum Parsed {
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),
-    NetworkPolicy(Policy),
+    Policy(Policy),
 }
 
 /// The name of `object`.
@@ -59,6 +60,7 @@ pub fn key(object: &Object) -> Result<ObjectKey, Rejected> {
         Object::Service(o) => (Kind::Service, &o.metadata),
         Object::EndpointSlice(o) => (Kind::EndpointSlice, &o.metadata),
         Object::NetworkPolicy(o) => (Kind::NetworkPolicy, &o.metadata),
+        Object::ClusterNetworkPolicy(o) => (Kind::ClusterNetworkPolicy, &o.metadata),
     };
     meta::key(kind, metadata)
 }
@@ -74,6 +76,7 @@ pub(crate) fn parse(object: &Object) -> Result<Parsed, Rejected> {
         Object::Pod(o) => Parsed::Pod(pod::parse(o)?),
         Object::Service(o) => Parsed::Service(service::parse(o)?),
         Object::EndpointSlice(o) => Parsed::EndpointSlice(endpoint_slice::parse(o)?),
-        Object::NetworkPolicy(o) => Parsed::NetworkPolicy(network_policy::parse(o)?),
+        Object::NetworkPolicy(o) => Parsed::Policy(network_policy::parse(o)?),
+        Object::ClusterNetworkPolicy(o) => Parsed::Policy(cluster_network_policy::parse(o)?),
     })
 }

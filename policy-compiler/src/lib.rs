@@ -9,6 +9,7 @@
 
 mod change;
 mod compiler;
+pub mod crd;
 mod explain;
 mod identity;
 pub mod ingest;
@@ -19,7 +20,7 @@ mod stage;
 
 pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
 pub use compiler::{Compiler, Config};
-pub use explain::{Cause, Explanation, RuleRef, Scope};
+pub use explain::{Cause, Decision, Explanation, Scope};
 pub use identity::{Identity, IdentityFlags};
 pub use layer::LayerDelta;
 pub use model::{Kind, ObjectKey};

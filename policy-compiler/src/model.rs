@@ -17,7 +17,9 @@ pub(crate) use node::{pod_families, underlay};
 pub use object_key::{Kind, ObjectKey, ParseKeyError};
 pub use pod::Pod;
 pub(crate) use pod::{PORT_KEY, port_key};
-pub use policy::{Direction, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule};
+pub use policy::{
+    Direction, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule, RuleAction, Tier,
+};
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort, TargetPort};
 

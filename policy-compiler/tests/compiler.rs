@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler against its oracles: compile from scratch, and a naive reading of the API.
 
+#[path = "compiler/cluster_policy.rs"]
+mod cluster_policy;
 #[path = "compiler/document.rs"]
 mod document;
 #[path = "compiler/incremental.rs"]

@@ -101,11 +101,6 @@ impl Identities {
             })
     }
 
-    /// Every namespace, by name.
-    pub(super) fn all_namespaces(&self) -> impl Iterator<Item = &str> {
-        self.namespaces.keys().map(String::as_str)
-    }
-
     /// Policies begin (or cease) to name these attribute keys; the keys whose meaning that changes.
     pub(super) fn name_keys(
         &mut self,

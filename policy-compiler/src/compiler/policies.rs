@@ -12,10 +12,11 @@ use crate::identity::Identity;
 use crate::layer::Owner;
 use crate::model::{
     Direction, Families, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports,
-    Protocol, Rule, Selector, port_key,
+    Protocol, Rule, Selector, Tier, port_key,
 };
+use crate::pipeline::priority;
 use crate::stage::Wanted;
-use crate::stage::policy::{self, PortTerm, Unit, port_terms};
+use crate::stage::policy::{self, Place, PortTerm, Unit, port_terms};
 
 /// All policies.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub(super) struct Policies {
     reads: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// Policies with a namespace selector.
     selecting_namespaces: BTreeSet<ObjectKey>,
+    /// Policies with a peer that is nodes.
+    selecting_nodes: BTreeSet<ObjectKey>,
     /// By namespace and direction: the Pod selectors of policies that isolate, each with the number
     /// of those policies. Many policies share few selectors.
     isolating: BTreeMap<(String, Direction), BTreeMap<Selector, usize>>,
@@ -44,6 +47,11 @@ impl Policies {
         self.selecting_namespaces.iter().cloned()
     }
 
+    /// Policies whose flows depend on the labels and addresses of nodes.
+    pub(super) fn selecting_nodes(&self) -> impl Iterator<Item = ObjectKey> {
+        self.selecting_nodes.iter().cloned()
+    }
+
     /// Whether a policy isolates Pods with these labels in this direction. "If no policies exist in
     /// a namespace, then all ingress and egress traffic is allowed to and from pods in it."
     pub(super) fn isolates(&self, namespace: &str, labels: &Labels, direction: Direction) -> bool {
@@ -58,7 +66,7 @@ impl Policies {
     fn count(&mut self, policy: &Policy, counts: Count) -> Vec<Selector> {
         let mut changed = Vec::new();
         for direction in [Direction::Egress, Direction::Ingress] {
-            if policy.rules(direction).is_none() {
+            if !policy.isolates(direction) {
                 continue;
             }
             let slot = (policy.namespace.clone(), direction);
@@ -120,6 +128,11 @@ impl Policies {
         } else {
             self.selecting_namespaces.remove(key);
         }
+        if reads.nodes {
+            self.selecting_nodes.insert(key.clone());
+        } else {
+            self.selecting_nodes.remove(key);
+        }
     }
 }
 
@@ -134,12 +147,14 @@ enum Count {
 struct Reads {
     identities_of: BTreeSet<String>,
     namespaces: bool,
+    nodes: bool,
 }
 
 /// One peer of one rule, with where it stands.
 struct PeerOf<'a> {
     policy: &'a Policy,
     rule: RuleRef,
+    place: Place,
     /// `None`: anybody.
     peer: Option<&'a Peer>,
     index: u32,
@@ -160,7 +175,7 @@ impl PeerOf<'_> {
             peer: self.index,
             port,
         };
-        let specs = policy::allow(self.rule.direction, subject, peer, term, self.families);
+        let specs = policy::rule(self.place, subject, peer, term, self.families);
         specs.map(move |spec| Wanted {
             kind: policy::KIND,
             spec,
@@ -219,9 +234,23 @@ impl Compiler {
         let mut flows = Vec::new();
         for direction in [Direction::Egress, Direction::Ingress] {
             let rules = policy.rules(direction).unwrap_or_default();
-            for (rule, index) in rules.iter().zip(0..) {
-                let place = RuleRef { direction, index };
-                self.rule_flows(policy, rule, place, reads, &mut flows);
+            for ((rule, index), priority) in rules.iter().zip(0..).zip(priorities(policy, rules)) {
+                let place = Place {
+                    tier: policy.tier,
+                    direction,
+                    priority,
+                    action: rule.action,
+                };
+                let of = RuleRef { direction, index };
+                self.rule_flows(policy, rule, of, place, reads, &mut flows);
+            }
+            if policy.isolates(direction) {
+                let subjects = self.subject_units(policy, reads).into_iter();
+                flows.extend(subjects.map(|subject| Wanted {
+                    kind: policy::KIND,
+                    spec: policy::isolation(direction, subject),
+                    why: Why::Isolation(direction),
+                }));
             }
         }
         flows
@@ -231,7 +260,8 @@ impl Compiler {
         &self,
         policy: &Policy,
         rule: &Rule,
-        place: RuleRef,
+        of: RuleRef,
+        place: Place,
         reads: &mut Reads,
         flows: &mut Vec<Wanted>,
     ) {
@@ -242,7 +272,8 @@ impl Compiler {
         for (peer, index) in peers.into_iter().zip(0..) {
             let peer = PeerOf {
                 policy,
-                rule: place,
+                rule: of,
+                place,
                 peer,
                 index,
                 families: self.families,
@@ -299,10 +330,11 @@ impl Compiler {
         flows: &mut Vec<Wanted>,
     ) {
         let (policy, peer) = (of.policy, of.peer);
-        let own = [policy.namespace.as_str()];
         match of.rule.direction {
             Direction::Ingress => {
-                let subjects = self.read_ports(&own, &policy.pod_selector, protocol, name, reads);
+                let namespaces = self.in_scope(policy, &policy.namespaces, reads);
+                let pods = &policy.pod_selector;
+                let subjects = self.read_ports(&namespaces, pods, protocol, name, reads);
                 let peers = match peer {
                     None => BTreeSet::from([Unit::Any]),
                     Some(peer) => self.peer_units(policy, peer, reads),
@@ -319,37 +351,16 @@ impl Compiler {
             }
             Direction::Egress => {
                 let everything = Selector::default();
-                let (peers, blocks) = match peer {
-                    Some(Peer::Pods {
-                        namespaces: NamespaceScope::Own,
-                        pods,
-                    }) => (self.read_ports(&own, pods, protocol, name, reads), None),
-                    Some(Peer::Pods {
-                        namespaces: NamespaceScope::Selected(selector),
-                        pods,
-                    }) => {
-                        let selected: Vec<&str> = self.identities.namespaces(selector).collect();
-                        (
-                            self.read_ports(&selected, pods, protocol, name, reads),
-                            None,
-                        )
-                    }
-                    Some(Peer::IpBlock { .. }) | None => {
-                        let all: Vec<&str> = self.identities.all_namespaces().collect();
+                let anywhere = NamespaceScope::Selected(Selector::default());
+                let (scope, pods, blocks) = match peer {
+                    Some(Peer::Pods { namespaces, pods }) => (namespaces, pods, None),
+                    Some(Peer::IpBlock { .. } | Peer::Nodes(_)) | None => {
                         let blocks = peer.map(|peer| self.peer_units(policy, peer, reads));
-                        (
-                            self.read_ports(&all, &everything, protocol, name, reads),
-                            blocks,
-                        )
+                        (&anywhere, &everything, blocks)
                     }
                 };
-                reads.namespaces |= !matches!(
-                    peer,
-                    Some(Peer::Pods {
-                        namespaces: NamespaceScope::Own,
-                        ..
-                    })
-                );
+                let namespaces = self.in_scope(policy, scope, reads);
+                let peers = self.read_ports(&namespaces, pods, protocol, name, reads);
                 let subjects = self.subject_units(policy, reads);
                 for (peer, number) in peers {
                     let term = PortTerm::exactly(protocol, number);
@@ -381,46 +392,43 @@ impl Compiler {
     }
 
     fn subject_units(&self, policy: &Policy, reads: &mut Reads) -> BTreeSet<Unit> {
-        self.units(
-            &policy.namespace,
-            &NamespaceScope::Own,
-            &policy.pod_selector,
-            reads,
-        )
+        self.units(policy, &policy.namespaces, &policy.pod_selector, reads)
     }
 
     fn peer_units(&self, policy: &Policy, peer: &Peer, reads: &mut Reads) -> BTreeSet<Unit> {
         match peer {
-            Peer::Pods { namespaces, pods } => {
-                self.units(&policy.namespace, namespaces, pods, reads)
-            }
+            Peer::Pods { namespaces, pods } => self.units(policy, namespaces, pods, reads),
             Peer::IpBlock { cidr, except } => subtract(*cidr, except)
                 .into_iter()
                 .map(Unit::Addresses)
                 .collect(),
+            Peer::Nodes(selector) => {
+                reads.nodes = true;
+                let nodes = self.nodes.values();
+                let nodes = nodes.filter(|node| selector.matches(&node.labels));
+                let addresses = nodes.flat_map(|node| &node.status_addresses);
+                let networks = addresses.map(|address| IpNetwork::from(*address));
+                networks.map(Unit::Addresses).collect()
+            }
         }
     }
 
     /// Units of the Pods that `pods` selects in the namespaces of `scope`.
     fn units(
         &self,
-        own: &str,
+        policy: &Policy,
         scope: &NamespaceScope,
         pods: &Selector,
         reads: &mut Reads,
     ) -> BTreeSet<Unit> {
-        let namespaces: Vec<&str> = match scope {
-            NamespaceScope::Own => vec![own],
-            NamespaceScope::Selected(all) if all.is_everything() && pods.is_everything() => {
-                return BTreeSet::from([Unit::AnyPod]);
-            }
-            NamespaceScope::Selected(selector) => {
-                reads.namespaces = true;
-                self.identities.namespaces(selector).collect()
-            }
-        };
+        if let NamespaceScope::Selected(all) = scope
+            && all.is_everything()
+            && pods.is_everything()
+        {
+            return BTreeSet::from([Unit::AnyPod]);
+        }
         let mut units = BTreeSet::new();
-        for namespace in namespaces {
+        for namespace in self.in_scope(policy, scope, reads) {
             if pods.is_everything() {
                 units.insert(Unit::Namespace(self.identities.namespace_bits(namespace)));
             } else {
@@ -429,6 +437,33 @@ impl Compiler {
             }
         }
         units
+    }
+
+    /// The namespaces of `scope`, seen from `policy`.
+    fn in_scope<'a>(
+        &'a self,
+        policy: &'a Policy,
+        scope: &NamespaceScope,
+        reads: &mut Reads,
+    ) -> Vec<&'a str> {
+        match scope {
+            NamespaceScope::Own => vec![&policy.namespace],
+            NamespaceScope::Selected(selector) => {
+                reads.namespaces = true;
+                self.identities.namespaces(selector).collect()
+            }
+        }
+    }
+}
+
+/// Where the rules of a policy stand in its tier.
+fn priorities(policy: &Policy, rules: &[Rule]) -> Vec<u16> {
+    match policy.tier {
+        Tier::NetworkPolicy => vec![priority::ALLOW; rules.len()],
+        Tier::Admin | Tier::Baseline => {
+            let actions = rules.iter().map(|rule| rule.action);
+            priority::cluster_rules(policy.priority, actions).collect()
+        }
     }
 }
 
@@ -455,7 +490,7 @@ fn attribute_keys(policy: &Policy) -> BTreeSet<String> {
     let peers = rules().filter_map(|rule| rule.peers.as_ref()).flatten();
     let selectors = peers.filter_map(|peer| match peer {
         Peer::Pods { pods, .. } => Some(pods),
-        Peer::IpBlock { .. } => None,
+        Peer::IpBlock { .. } | Peer::Nodes(_) => None,
     });
     let selectors = std::iter::once(&policy.pod_selector).chain(selectors);
     let labels = selectors.flat_map(Selector::keys).map(str::to_owned);

@@ -7,7 +7,7 @@ use openflow_codec::Cookie;
 
 use super::Compiler;
 use crate::change::AttachmentKey;
-use crate::explain::{Cause, Clause, Explanation, Scope, Why};
+use crate::explain::{Cause, Explanation, Scope, Why};
 use crate::layer::{Entry, Layer, Owner};
 use crate::model::{Kind, ObjectKey};
 
@@ -65,16 +65,20 @@ impl Compiler {
     }
 
     fn cause(&self, scope: &Scope, owner: &Owner, why: &Why) -> Cause {
-        let object = self.object_of(scope, owner);
-        let (rule, why) = match why {
-            Why::Text(text) => (None, text.clone().into_owned()),
-            Why::Rule(clause) => (Some(clause.rule), self.clause_words(owner, clause)),
+        let policy = match owner {
+            Owner::Object(key) => self.policies.get(key),
+            _ => None,
         };
         Cause {
-            object,
+            object: self.object_of(scope, owner),
             attachment: attachment_of(owner).cloned(),
-            rule,
-            why,
+            decision: policy.and_then(|policy| policy.decision(why)),
+            why: match why {
+                Why::Text(text) => text.clone().into_owned(),
+                _ => policy
+                    .and_then(|policy| policy.words(why))
+                    .unwrap_or_default(),
+            },
         }
     }
 
@@ -88,16 +92,6 @@ impl Compiler {
             (Owner::TunnelPort, Scope::Node(name)) => Some(node(name)),
             (Owner::TunnelPort, Scope::Cluster) | (Owner::Pipeline, _) => None,
         }
-    }
-
-    fn clause_words(&self, owner: &Owner, clause: &Clause) -> String {
-        let policy = match owner {
-            Owner::Object(key) => self.policies.get(key),
-            _ => None,
-        };
-        policy
-            .and_then(|policy| policy.clause_words(clause))
-            .unwrap_or_default()
     }
 }
 

@@ -8,7 +8,9 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Rejected, meta, selector};
-use crate::model::{Kind, NamespaceScope, Peer, Policy, PortMatch, Ports, Rule, Selector};
+use crate::model::{
+    Kind, NamespaceScope, Peer, Policy, PortMatch, Ports, Rule, RuleAction, Selector, Tier,
+};
 
 pub(super) fn parse(object: &NetworkPolicy) -> Result<Policy, Rejected> {
     let key = meta::key(Kind::NetworkPolicy, &object.metadata)?;
@@ -44,18 +46,18 @@ pub(super) fn parse(object: &NetworkPolicy) -> Result<Policy, Rejected> {
     let mut ingress_rules = Vec::with_capacity(ingress.len());
     for (index, rule) in ingress.iter().enumerate() {
         let field = format!("spec.ingress[{index}]");
-        ingress_rules.push(Rule {
-            peers: peers(&format!("{field}.from"), rule.from.as_deref())?,
-            ports: ports(&format!("{field}.ports"), rule.ports.as_deref())?,
-        });
+        ingress_rules.push(allow(
+            peers(&format!("{field}.from"), rule.from.as_deref())?,
+            ports(&format!("{field}.ports"), rule.ports.as_deref())?,
+        ));
     }
     let mut egress_rules = Vec::with_capacity(egress.len());
     for (index, rule) in egress.iter().enumerate() {
         let field = format!("spec.egress[{index}]");
-        egress_rules.push(Rule {
-            peers: peers(&format!("{field}.to"), rule.to.as_deref())?,
-            ports: ports(&format!("{field}.ports"), rule.ports.as_deref())?,
-        });
+        egress_rules.push(allow(
+            peers(&format!("{field}.to"), rule.to.as_deref())?,
+            ports(&format!("{field}.ports"), rule.ports.as_deref())?,
+        ));
     }
     // "An empty podSelector matches all pods in this namespace", and so does a missing one.
     let pod_selector = match spec.and_then(|spec| spec.pod_selector.as_ref()) {
@@ -65,10 +67,23 @@ pub(super) fn parse(object: &NetworkPolicy) -> Result<Policy, Rejected> {
     Ok(Policy {
         namespace: key.namespace,
         name: key.name,
+        tier: Tier::NetworkPolicy,
+        priority: 0,
+        namespaces: NamespaceScope::Own,
         pod_selector,
         ingress: isolates_ingress.then_some(ingress_rules),
         egress: isolates_egress.then_some(egress_rules),
     })
+}
+
+fn allow(peers: Option<Vec<Peer>>, ports: Ports) -> Rule {
+    Rule {
+        name: None,
+        action: RuleAction::Accept,
+        closed: None,
+        peers,
+        ports,
+    }
 }
 
 fn peers(field: &str, peers: Option<&[NetworkPolicyPeer]>) -> Result<Option<Vec<Peer>>, Rejected> {
@@ -139,7 +154,7 @@ fn ip_block_peer(field: &str, block: &IPBlock) -> Result<Peer, Rejected> {
 }
 
 /// A CIDR with its host bits cut off.
-fn network(field: &str, text: &str) -> Result<IpNetwork, Rejected> {
+pub(super) fn network(field: &str, text: &str) -> Result<IpNetwork, Rejected> {
     let parsed = text
         .contains('/')
         .then(|| text.parse::<IpNetwork>().ok())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Nodes: tunnel address and Pod CIDRs.
+//! Nodes: labels, addresses and Pod CIDRs.
 
 use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Node as Object;
@@ -13,8 +13,11 @@ pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
         .status
         .as_ref()
         .and_then(|status| status.addresses.as_deref());
+    let addresses = addresses.unwrap_or_default();
+    // "...by matching on the IPs present in the node.Status.Addresses field": names are there, too.
+    let texts = addresses.iter().map(|found| found.address.parse());
+    let status_addresses = texts.filter_map(Result::ok).collect();
     let internal = addresses
-        .unwrap_or_default()
         .iter()
         .filter(|a| a.type_ == "InternalIP")
         .map(|found| meta::address("status.addresses[type=InternalIP].address", &found.address))
@@ -35,6 +38,8 @@ pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
     }
     Ok(Node {
         name,
+        labels: object.metadata.labels.clone().unwrap_or_default(),
+        status_addresses,
         addresses: Addresses::first_of_each(internal),
         pod_cidrs,
     })

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A node: where Pods run.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 
-use super::{Addresses, Families, Family};
+use super::{Addresses, Families, Family, Labels};
 
 /// A Kubernetes Node as the pipeline needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Name.
     pub name: String,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// Every IP address in `status.addresses`.
+    pub status_addresses: Vec<IpAddr>,
     /// Where its tunnel may end: the first `InternalIP` of each family in `status.addresses`, if
     /// there is one yet.
     pub addresses: Option<Addresses>,

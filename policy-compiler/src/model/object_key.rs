@@ -17,17 +17,19 @@ pub enum Kind {
     Service,
     EndpointSlice,
     NetworkPolicy,
+    ClusterNetworkPolicy,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Node,
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
         Self::NetworkPolicy,
+        Self::ClusterNetworkPolicy,
     ];
 
     /// The word `kubectl` uses: `networkpolicy`.
@@ -39,12 +41,16 @@ impl Kind {
             Self::Service => "service",
             Self::EndpointSlice => "endpointslice",
             Self::NetworkPolicy => "networkpolicy",
+            Self::ClusterNetworkPolicy => "clusternetworkpolicy",
         }
     }
 
     /// Whether objects of this kind live in a namespace.
     pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::Node | Self::Namespace)
+        !matches!(
+            self,
+            Self::Node | Self::Namespace | Self::ClusterNetworkPolicy
+        )
     }
 }
 
@@ -62,8 +68,8 @@ pub struct ObjectKey {
 /// The text names no object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no object; write KIND/NAMESPACE/NAME (pod/shop/web) or, for nodes and \
-     namespaces, KIND/NAME (node/node-1)"
+    "{0:?} names no object; write KIND/NAMESPACE/NAME (pod/shop/web) or, for nodes, \
+     namespaces and cluster network policies, KIND/NAME (node/node-1)"
 )]
 pub struct ParseKeyError(String);
 
@@ -123,7 +129,12 @@ mod tests {
 
     #[test]
     fn text_and_key_agree() {
-        for text in ["pod/shop/web", "node/node-1", "networkpolicy/shop/deny-all"] {
+        for text in [
+            "pod/shop/web",
+            "node/node-1",
+            "networkpolicy/shop/deny-all",
+            "clusternetworkpolicy/no-metadata",
+        ] {
             assert_eq!(text.parse::<ObjectKey>().unwrap().to_string(), text);
         }
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A `NetworkPolicy` (`networking/v1`), with its defaults applied.
+//! A `NetworkPolicy` or `ClusterNetworkPolicy`, with its defaults applied.
 
 use std::fmt;
 
 use ipnetwork::IpNetwork;
 
 use super::Selector;
-use crate::explain::{Clause, RuleRef};
+use crate::explain::{Clause, Decision, RuleRef, Why};
 
 /// Transport protocol that policies and Services can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,23 +55,56 @@ impl fmt::Display for Direction {
     }
 }
 
+/// When a policy is asked: "Admin tier, NetworkPolicy tier, Baseline tier".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Before every `NetworkPolicy`.
+    Admin,
+    /// The `NetworkPolicies`: they allow, and isolate whom they select.
+    NetworkPolicy,
+    /// After, for Pods that no `NetworkPolicy` isolates.
+    Baseline,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "admin",
+            Self::NetworkPolicy => "networkpolicy",
+            Self::Baseline => "baseline",
+        })
+    }
+}
+
 /// A policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Namespace.
+    /// Namespace; empty for a `ClusterNetworkPolicy`.
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Which Pods of the namespace it is about.
+    /// When it is asked.
+    pub tier: Tier,
+    /// Within the tier, lower is asked first; 0 for a `NetworkPolicy`.
+    pub priority: u16,
+    /// In which namespaces are the Pods it is about.
+    pub namespaces: NamespaceScope,
+    /// Which Pods of these namespaces it is about.
     pub pod_selector: Selector,
-    /// Ingress rules; `None`: it does not isolate for ingress.
+    /// Ingress rules; `None`: it is not about ingress.
     pub ingress: Option<Vec<Rule>>,
-    /// Egress rules; `None`: it does not isolate for egress.
+    /// Egress rules; `None`: it is not about egress.
     pub egress: Option<Vec<Rule>>,
 }
 
 impl Policy {
-    /// The rules of a direction; `None`: it does not isolate in that direction.
+    /// Whether what it does not allow in this direction is denied: "v1.NetworkPolicy always makes a
+    /// final decision for selected pods."
+    pub fn isolates(&self, direction: Direction) -> bool {
+        self.tier == Tier::NetworkPolicy && self.rules(direction).is_some()
+    }
+
+    /// The rules of a direction; `None`: it is not about that direction.
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
             Direction::Ingress => self.ingress.as_deref(),
@@ -79,14 +112,59 @@ impl Policy {
         }
     }
 
-    /// What a peer and a port of a rule allow, in words.
-    pub(crate) fn clause_words(&self, clause: &Clause) -> Option<String> {
-        let Clause { rule, peer, port } = *clause;
-        let RuleRef { direction, index } = rule;
-        let rule = self.rules(direction)?.get(usize::try_from(index).ok()?)?;
+    /// What it decides for this reason; `None` if the reason is none of its own.
+    pub(crate) fn decision(&self, why: &Why) -> Option<Decision> {
+        let decision = |direction, action| Decision {
+            tier: self.tier,
+            direction,
+            rule: None,
+            rule_name: None,
+            action,
+        };
+        match why {
+            Why::Text(_) => None,
+            Why::Isolation(direction) => Some(decision(*direction, RuleAction::Deny)),
+            Why::Rule(Clause { rule: of, .. }) => {
+                let rule = self.rule(*of)?;
+                Some(Decision {
+                    rule: Some(of.index),
+                    rule_name: rule.name.clone(),
+                    ..decision(of.direction, rule.action)
+                })
+            }
+        }
+    }
+
+    /// Its reason in words; `None` if it is none of its own.
+    pub(crate) fn words(&self, why: &Why) -> Option<String> {
+        match why {
+            Why::Text(_) => None,
+            Why::Isolation(direction) => Some(format!(
+                "isolates for {direction}; no {direction} rule of it allows this"
+            )),
+            Why::Rule(clause) => self.clause_words(*clause),
+        }
+    }
+
+    /// What a rule does with traffic of one of its peers and one of its ports.
+    fn clause_words(&self, clause: Clause) -> Option<String> {
+        let RuleRef { direction, index } = clause.rule;
+        let rule = self.rule(clause.rule)?;
+        let tier = match self.tier {
+            Tier::NetworkPolicy => String::new(),
+            tier => format!("{tier} "),
+        };
+        let name = rule.name.as_ref().map(|name| format!(" {name:?}"));
+        let name = name.unwrap_or_default();
+        let verb = rule.action.verb();
+        if let Some(field) = &rule.closed {
+            return Some(format!(
+                "{tier}{direction} rule {index}{name} {verb} everything: {field} is not known to this version"
+            ));
+        }
         let ports = match &rule.ports {
             Ports::Any => "all ports".to_owned(),
-            Ports::List(ports) => ports.get(usize::try_from(port).ok()?)?.to_string(),
+            Ports::List(ports) => ports.get(usize::try_from(clause.port).ok()?)?.to_string(),
         };
         let preposition = match direction {
             Direction::Ingress => "from",
@@ -94,17 +172,50 @@ impl Policy {
         };
         let peer = match &rule.peers {
             None => "anybody".to_owned(),
-            Some(peers) => peers.get(usize::try_from(peer).ok()?)?.to_string(),
+            Some(peers) => peers.get(usize::try_from(clause.peer).ok()?)?.to_string(),
         };
         Some(format!(
-            "{direction} rule {index} allows {ports} {preposition} {peer}"
+            "{tier}{direction} rule {index}{name} {verb} {ports} {preposition} {peer}"
         ))
+    }
+
+    fn rule(&self, of: RuleRef) -> Option<&Rule> {
+        let rules = self.rules(of.direction)?;
+        rules.get(usize::try_from(of.index).ok()?)
     }
 }
 
-/// One rule: traffic that has one of the peers and one of the ports is allowed.
+/// What a rule does with traffic that it matches; those of `NetworkPolicies` accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleAction {
+    /// Allowed in this direction; no later tier is asked.
+    Accept,
+    /// Dropped.
+    Deny,
+    /// Left to the next tier.
+    Pass,
+}
+
+impl RuleAction {
+    /// `allows`.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Accept => "allows",
+            Self::Deny => "denies",
+            Self::Pass => "passes",
+        }
+    }
+}
+
+/// One rule, about traffic that has one of the peers and one of the ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// What it does.
+    pub action: RuleAction,
+    /// The first field that is not known, for which the rule fails closed.
+    pub closed: Option<String>,
     /// `None`: "if this field is empty or missing, this rule matches all sources".
     pub peers: Option<Vec<Peer>>,
     /// On which ports.
@@ -159,6 +270,8 @@ pub enum Peer {
         /// ...but not those; each lies in `cidr`.
         except: Vec<IpNetwork>,
     },
+    /// Every address of the nodes with these labels.
+    Nodes(Selector),
 }
 
 /// Namespaces of a peer.
@@ -194,6 +307,8 @@ impl fmt::Display for Peer {
                 }
                 Ok(())
             }
+            Self::Nodes(all) if all.is_everything() => f.write_str("all nodes"),
+            Self::Nodes(selector) => write!(f, "nodes {selector}"),
         }
     }
 }

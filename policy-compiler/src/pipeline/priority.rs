@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every priority, named.
 
+use crate::model::RuleAction;
+
 /// What happens when nothing else matches.
 pub const DEFAULT: u16 = 0;
 
@@ -34,8 +36,11 @@ pub const NO_TRANSIT: u16 = 200;
 /// `egress`, `ingress`: a rule of a `NetworkPolicy` allows.
 pub const ALLOW: u16 = 1000;
 
-/// `egress`, `ingress`: an established connection is no longer allowed.
-pub const REVOKE: u16 = 200;
+/// `egress`, `ingress`: a policy isolates the subject, which its labels select.
+pub const ISOLATED_PODS: u16 = 300;
+
+/// `egress`, `ingress`: a policy isolates the subject, as all Pods of its namespace.
+pub const ISOLATED_NAMESPACE: u16 = 200;
 
 /// `commit`: an allowed connection that conntrack knows but that is not marked.
 pub const REMARK: u16 = 90;
@@ -45,3 +50,92 @@ pub const CLUSTER_MARKER: u16 = 1;
 
 /// `marker`: the marker flow of the node layer.
 pub const NODE_MARKER: u16 = 2;
+
+/// `admin_*`, `baseline_*`: rules of `ClusterNetworkPolicies` begin above this.
+const CLUSTER_RULES: u16 = 100;
+
+/// Highest number of a policy's priority, the last to be asked.
+const LAST_POLICY: u16 = 1000;
+
+/// Priorities of one policy: the first rule may have the third, each of 24 more the next but one.
+const LEVELS: u16 = 51;
+
+/// Where the rules of a `ClusterNetworkPolicy` with this priority (0..=1000) stand, in their order.
+///
+/// Lower policy priorities come first, and earlier rules. Of three neighbouring priorities the first
+/// is for rules that deny, the second for those that accept, the third for those that pass; a rule
+/// takes the next one that is for its action, or that of the rule before when both do the same. So
+/// flows of one priority all do the same, and policies of equal priority, whose order the API leaves
+/// open, are judged alike on every switch, however their rules overlap.
+pub(crate) fn cluster_rules(
+    policy: u16,
+    actions: impl Iterator<Item = RuleAction>,
+) -> impl Iterator<Item = u16> {
+    let first = CLUSTER_RULES + LAST_POLICY.saturating_sub(policy) * LEVELS + LEVELS;
+    let levels = actions.scan(None, |last: &mut Option<u16>, action| {
+        let kind = match action {
+            RuleAction::Deny => 0,
+            RuleAction::Accept => 1,
+            RuleAction::Pass => 2,
+        };
+        let level = match *last {
+            None => kind,
+            Some(last) => last + (kind + 3 - last % 3) % 3,
+        };
+        *last = Some(level);
+        Some(level)
+    });
+    levels.map(move |level| first.saturating_sub(level))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn actions() -> impl Strategy<Value = Vec<RuleAction>> {
+        let action =
+            prop::sample::select(vec![RuleAction::Accept, RuleAction::Deny, RuleAction::Pass]);
+        prop::collection::vec(action, 1..=25)
+    }
+
+    fn places(policy: u16, actions: &[RuleAction]) -> Vec<u16> {
+        cluster_rules(policy, actions.iter().copied()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn an_earlier_rule_wins_unless_both_do_the_same(policy in 0..=1000u16, actions in actions()) {
+            let places = places(policy, &actions);
+            for (places, actions) in places.windows(2).zip(actions.windows(2)) {
+                prop_assert!(places[0] > places[1] || (places[0] == places[1] && actions[0] == actions[1]));
+            }
+        }
+
+        #[test]
+        fn every_rule_of_a_lower_priority_wins(policy in 0..1000u16, a in actions(), b in actions()) {
+            let (first, second) = (places(policy, &a), places(policy + 1, &b));
+            prop_assert!(first.iter().min() > second.iter().max());
+            prop_assert!(second.iter().all(|place| *place > CLUSTER_RULES));
+        }
+
+        #[test]
+        fn rules_in_one_place_do_the_same(policy in 0..=1000u16, a in actions(), b in actions()) {
+            for (place, action) in places(policy, &a).iter().zip(&a) {
+                for (other, other_action) in places(policy, &b).iter().zip(&b) {
+                    prop_assert!(place != other || action == other_action);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_policies_that_begin_alike_the_one_that_denies_comes_first() {
+        let [deny, accept, pass] = [RuleAction::Deny, RuleAction::Accept, RuleAction::Pass];
+        assert!(places(7, &[deny]) > places(7, &[accept]));
+        assert!(places(7, &[accept]) > places(7, &[pass]));
+        let worst: Vec<RuleAction> = [pass, accept, deny].into_iter().cycle().take(25).collect();
+        assert_eq!(places(1000, &worst).last(), Some(&(CLUSTER_RULES + 1)));
+    }
+}

@@ -29,10 +29,20 @@ pub enum Table {
     TunnelOut = 80,
     /// Lets answers to allowed connections pass.
     Reply = 90,
+    /// Egress rules of the Admin tier.
+    AdminEgress = 100,
     /// `NetworkPolicy` egress rules of the sender.
     Egress = 110,
+    /// Egress rules of the Baseline tier.
+    BaselineEgress = 120,
+    /// Ingress rules of the Admin tier.
+    AdminIngress = 130,
     /// `NetworkPolicy` ingress rules of the receiver.
     Ingress = 140,
+    /// Ingress rules of the Baseline tier.
+    BaselineIngress = 150,
+    /// Ends what policy denies.
+    Denied = 160,
     /// Commits connections that policy allowed.
     Commit = 170,
     /// Delivers to the port.
@@ -65,9 +75,19 @@ use Field::{
     Xxreg1, Xxreg2,
 };
 
+/// What egress rules match.
+const EGRESS: &[Field] = &[
+    EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, Ipv6Dst, Xxreg1, Xxreg2,
+];
+
+/// What ingress rules match.
+const INGRESS: &[Field] = &[
+    EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Src, Ipv6Src, Reg1, Xxreg1, Xxreg2,
+];
+
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 16] = [
+static DECLARATIONS: [Declaration; 21] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -103,13 +123,28 @@ static DECLARATIONS: [Declaration; 16] = [
         matches: &[EthType, CtState], writes: &[TunId, TunMetadata0], next: &[] },
     Declaration { table: Table::Reply, name: "reply",
         purpose: "Lets answers to allowed connections pass: conntrack of this node and, across nodes, of the sender's node say so.",
-        matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::Egress] },
+        matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress] },
+    Declaration { table: Table::AdminEgress, name: "admin_egress",
+        purpose: "ClusterNetworkPolicy egress rules of the Admin tier; what none decides is left to NetworkPolicy.",
+        matches: EGRESS, writes: &[], next: &[Table::Egress, Table::AdminIngress, Table::Denied] },
     Declaration { table: Table::Egress, name: "egress",
-        purpose: "NetworkPolicy egress rules of the sender; what an isolated sender is not allowed is dropped.",
-        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, Ipv6Dst, CtState, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Ingress] },
+        purpose: "NetworkPolicy egress rules of the sender; what an isolated sender is not allowed is denied.",
+        matches: EGRESS, writes: &[], next: &[Table::BaselineEgress, Table::AdminIngress, Table::Denied] },
+    Declaration { table: Table::BaselineEgress, name: "baseline_egress",
+        purpose: "ClusterNetworkPolicy egress rules of the Baseline tier, for senders that no NetworkPolicy isolates.",
+        matches: EGRESS, writes: &[], next: &[Table::AdminIngress, Table::Denied] },
+    Declaration { table: Table::AdminIngress, name: "admin_ingress",
+        purpose: "ClusterNetworkPolicy ingress rules of the Admin tier; what none decides is left to NetworkPolicy.",
+        matches: INGRESS, writes: &[], next: &[Table::Ingress, Table::Commit, Table::Denied] },
     Declaration { table: Table::Ingress, name: "ingress",
-        purpose: "NetworkPolicy ingress rules of the receiver; what an isolated receiver does not allow is dropped.",
-        matches: &[EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Src, Ipv6Src, CtState, Reg1, Xxreg1, Xxreg2], writes: &[CtMark], next: &[Table::Commit] },
+        purpose: "NetworkPolicy ingress rules of the receiver; what an isolated receiver does not allow is denied.",
+        matches: INGRESS, writes: &[], next: &[Table::BaselineIngress, Table::Commit, Table::Denied] },
+    Declaration { table: Table::BaselineIngress, name: "baseline_ingress",
+        purpose: "ClusterNetworkPolicy ingress rules of the Baseline tier, for receivers that no NetworkPolicy isolates.",
+        matches: INGRESS, writes: &[], next: &[Table::Commit, Table::Denied] },
+    Declaration { table: Table::Denied, name: "denied",
+        purpose: "Drops what policy denies; an established connection loses its mark, so that its answers stop, too.",
+        matches: &[EthType, CtState], writes: &[CtMark], next: &[] },
     Declaration { table: Table::Commit, name: "commit",
         purpose: "Commits connections that policy allowed and marks them, so that their answers pass.",
         matches: &[EthType, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },

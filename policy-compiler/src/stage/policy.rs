@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `egress` and `ingress`: what policies allow, and what isolation drops.
+//! The tables of the tiers, `admin_egress` to `baseline_ingress`: what policies allow, deny and pass
+//! on; and `denied`.
 //!
-//! An allow flow matches (source unit, destination unit, port) and nothing node-local, so the flows
-//! of a policy are the same on every node. All allow flows of a table do the same, so two policies
+//! A rule's flow matches (source unit, destination unit, port) and nothing node-local, so the flows
+//! of a policy are the same on every node. All flows of one priority do the same, so two policies
 //! that give the same flow give one flow.
 
 mod ports;
@@ -12,7 +13,7 @@ use openflow_codec::{Field, Match};
 
 use super::{Wanted, commit_with_mark, family, pipeline, tracked};
 use crate::identity::Identity;
-use crate::model::{Direction, Families, Family, Protocol};
+use crate::model::{Direction, Families, Family, Protocol, RuleAction, Tier};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CookieKind, Spec, Table, priority};
 pub(crate) use ports::{PortTerm, port_terms};
@@ -69,18 +70,32 @@ impl Side {
     }
 }
 
-/// The flows by which a policy allows: one, or one for each of the cluster's families where the flow
+/// Where a rule stands, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) tier: Tier,
+    pub(crate) direction: Direction,
+    pub(crate) priority: u16,
+    pub(crate) action: RuleAction,
+}
+
+/// The flows by which a rule decides: one, or one for each of the cluster's families where the flow
 /// must say which.
-pub(crate) fn allow(
-    direction: Direction,
+pub(crate) fn rule(
+    place: Place,
     subject: Unit,
     peer: Unit,
     port: PortTerm,
     families: Families,
 ) -> impl Iterator<Item = Spec> {
-    let (table, next, source, destination) = match direction {
-        Direction::Egress => (Table::Egress, Table::Ingress, subject, peer),
-        Direction::Ingress => (Table::Ingress, Table::Commit, peer, subject),
+    let (source, destination) = match place.direction {
+        Direction::Egress => (subject, peer),
+        Direction::Ingress => (peer, subject),
+    };
+    let next = match place.action {
+        RuleAction::Accept => accepted(place.direction),
+        RuleAction::Deny => Table::Denied,
+        RuleAction::Pass => after(place.tier, place.direction),
     };
     let (from, to) = (source.family(), destination.family());
     let fits = move |family: &Family| {
@@ -93,75 +108,125 @@ pub(crate) fn allow(
     begun.map(move |flow_match| {
         let flow_match = matching(flow_match, Side::Source, source);
         let flow_match = matching(flow_match, Side::Destination, destination);
-        Spec::new(table, priority::ALLOW)
+        Spec::new(table(place.tier, place.direction), place.priority)
             .matching(on_port(flow_match, port))
             .goto(next)
     })
 }
 
+/// The flow by which a policy that isolates `subject` denies what no rule allows.
+///
+/// It drops nothing that the flow for all isolated Pods would not drop, and says by whom.
+pub(crate) fn isolation(direction: Direction, subject: Unit) -> Spec {
+    let side = match direction {
+        Direction::Egress => Side::Source,
+        Direction::Ingress => Side::Destination,
+    };
+    let flow_match = matching(Match::any(), side, subject);
+    let priority = match subject {
+        Unit::Namespace(_) => priority::ISOLATED_NAMESPACE,
+        _ => priority::ISOLATED_PODS,
+    };
+    Spec::new(table(Tier::NetworkPolicy, direction), priority)
+        .matching(isolated(direction, flow_match))
+        .goto(Table::Denied)
+}
+
+/// The table of a tier.
+fn table(tier: Tier, direction: Direction) -> Table {
+    match (tier, direction) {
+        (Tier::Admin, Direction::Egress) => Table::AdminEgress,
+        (Tier::NetworkPolicy, Direction::Egress) => Table::Egress,
+        (Tier::Baseline, Direction::Egress) => Table::BaselineEgress,
+        (Tier::Admin, Direction::Ingress) => Table::AdminIngress,
+        (Tier::NetworkPolicy, Direction::Ingress) => Table::Ingress,
+        (Tier::Baseline, Direction::Ingress) => Table::BaselineIngress,
+    }
+}
+
+/// Where packets go on that a direction allows: "any ingress rules at the destination do apply" to
+/// what an egress rule accepts.
+fn accepted(direction: Direction) -> Table {
+    match direction {
+        Direction::Egress => Table::AdminIngress,
+        Direction::Ingress => Table::Commit,
+    }
+}
+
+/// Where packets go on that a tier does not decide. "If a given connection wasn't allowed or denied
+/// by any of the tiers, the default kubernetes policy is applied, which says that all pods can
+/// communicate with each other."
+fn after(tier: Tier, direction: Direction) -> Table {
+    match tier {
+        Tier::Admin => table(Tier::NetworkPolicy, direction),
+        Tier::NetworkPolicy => table(Tier::Baseline, direction),
+        Tier::Baseline => accepted(direction),
+    }
+}
+
 pub(super) fn fixed(families: Families) -> Vec<Wanted> {
-    let egress = |flow_match: Match| {
-        flow_match.with_masked(
-            register::SOURCE,
-            register::EGRESS_ISOLATED,
-            register::EGRESS_ISOLATED,
-        )
-    };
-    let ingress = |flow_match: Match| {
-        flow_match.with_masked(
-            register::DESTINATION_FLAGS,
-            register::DESTINATION_ISOLATED,
-            register::DESTINATION_ISOLATED,
-        )
-    };
-    // Policy no longer allows the connection: its answers must stop passing by conntrack, too.
-    let revoke = |table, flow_match: Match, family: Family| {
-        let flow_match = flow_match.with(Field::EthType, family.eth_type());
-        Spec::new(table, priority::REVOKE)
-            .matching(tracked(flow_match, ct_state::EST, 0))
-            .act(commit_with_mark(0, register::CT_MARK_ALLOWED))
-    };
-    let drop = |table, flow_match| Spec::new(table, priority::NORMAL).matching(flow_match);
-    let pass = |table, next| Spec::new(table, priority::DEFAULT).goto(next);
-    let revocations = families.iter().flat_map(|family| {
-        [
-            pipeline(
-                revoke(Table::Egress, egress(Match::any()), family),
-                format!(
-                    "drops an established {family} connection that no egress rule of the isolated sender allows"
-                ),
-            ),
-            pipeline(
-                revoke(Table::Ingress, ingress(Match::any()), family),
-                format!(
-                    "drops an established {family} connection that no ingress rule of the isolated receiver allows"
-                ),
-            ),
-        ]
-    });
-    let mut flows: Vec<Wanted> = revocations.collect();
-    flows.extend([
-        pipeline(
-            drop(Table::Egress, egress(Match::any())),
-            "drops what no egress rule of the isolated sender allows",
-        ),
-        pipeline(
-            pass(Table::Egress, Table::Ingress),
+    let mut flows = Vec::new();
+    for (direction, isolated_why, not_isolated_why) in [
+        (
+            Direction::Egress,
+            "denies what no egress rule of the isolated sender allows",
             "the sender is not isolated for egress",
         ),
-        pipeline(
-            drop(Table::Ingress, ingress(Match::any())),
-            "drops what no ingress rule of the isolated receiver allows",
-        ),
-        pipeline(
-            pass(Table::Ingress, Table::Commit),
+        (
+            Direction::Ingress,
+            "denies what no ingress rule of the isolated receiver allows",
             "the receiver is not isolated for ingress",
         ),
-    ]);
+    ] {
+        let drop = Spec::new(table(Tier::NetworkPolicy, direction), priority::NORMAL)
+            .matching(isolated(direction, Match::any()))
+            .goto(Table::Denied);
+        flows.push(pipeline(drop, isolated_why));
+        for (tier, why) in [
+            (Tier::Admin, "no rule of the Admin tier decides"),
+            (Tier::NetworkPolicy, not_isolated_why),
+            (
+                Tier::Baseline,
+                "no rule of the Baseline tier decides: allowed",
+            ),
+        ] {
+            let pass = Spec::new(table(tier, direction), priority::DEFAULT);
+            flows.push(pipeline(pass.goto(after(tier, direction)), why));
+        }
+    }
+    flows.extend(denied(families));
     flows
 }
 
-/// Kind of the cookies of allow flows.
+/// Policy does not allow the connection: its answers must stop passing by conntrack, too.
+fn denied(families: Families) -> impl Iterator<Item = Wanted> {
+    let revoke = families.iter().map(|family| {
+        let spec = Spec::new(Table::Denied, priority::NORMAL)
+            .matching(tracked(family.packets(), ct_state::EST, 0))
+            .act(commit_with_mark(0, register::CT_MARK_ALLOWED));
+        let why = format!(
+            "drops a packet of an established {family} connection, and takes its mark away"
+        );
+        pipeline(spec, why)
+    });
+    let drop = Spec::new(Table::Denied, priority::DEFAULT);
+    revoke.chain([pipeline(drop, "drops what policy denies")])
+}
+
+/// Narrows `flow_match` to subjects that a policy isolates.
+fn isolated(direction: Direction, flow_match: Match) -> Match {
+    let (side, flag) = match direction {
+        Direction::Egress => (register::SOURCE, register::EGRESS_ISOLATED),
+        Direction::Ingress => (register::DESTINATION_FLAGS, register::DESTINATION_ISOLATED),
+    };
+    let (value, mask) = match flow_match.field(side) {
+        Some((value, mask)) => (value, mask.unwrap_or(u128::MAX)),
+        None => (0, 0),
+    };
+    flow_match.with_masked(side, value | flag, mask | flag)
+}
+
+/// Kind of the cookies of policies' flows.
 pub(crate) const KIND: CookieKind = CookieKind::Policy;
 
 fn matching(flow_match: Match, side: Side, unit: Unit) -> Match {

@@ -22,7 +22,7 @@ pub(super) fn fixed() -> Vec<Wanted> {
             .matching(flow_match)
             .goto(Table::Output)
     };
-    let judge = Spec::new(Table::Reply, priority::DEFAULT).goto(Table::Egress);
+    let judge = Spec::new(Table::Reply, priority::DEFAULT).goto(Table::AdminEgress);
     vec![
         pipeline(
             pass(ct_state::EST | ct_state::RPL),

@@ -7,6 +7,7 @@ use openflow_codec::{Cookie, Flow, Group, GroupId};
 use policy_compiler::model::{Families, Family};
 use policy_compiler::{Change, Compiler, Config, Kind, LayerDelta, Object, ObjectKey};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::world;
 
@@ -20,6 +21,8 @@ enum Step {
     Admit(world::PodSpecimen),
     ApplyPolicy(Box<k8s_openapi::api::networking::v1::NetworkPolicy>),
     DeletePolicy(usize, u8),
+    ApplyClusterPolicy(Value),
+    DeleteClusterPolicy(u8),
     ApplyNamespace(usize, BTreeMap<String, String>),
     DeleteNamespace(usize),
     ApplyService(&'static str, BTreeMap<String, String>),
@@ -37,6 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => world::pod().prop_map(Step::Admit),
         4 => world::policy().prop_map(|policy| Step::ApplyPolicy(Box::new(policy))),
         2 => (0..3usize, 0..2u8).prop_map(|(namespace, n)| Step::DeletePolicy(namespace, n)),
+        4 => world::cluster_policy().prop_map(Step::ApplyClusterPolicy),
+        2 => (0..3u8).prop_map(Step::DeleteClusterPolicy),
         2 => (0..3usize, world::labels()).prop_map(|(n, labels)| Step::ApplyNamespace(n, labels)),
         1 => (0..3usize).prop_map(Step::DeleteNamespace),
         2 => (service_name(), world::labels()).prop_map(|(name, l)| Step::ApplyService(name, l)),
@@ -65,6 +70,12 @@ fn changes(step: &Step) -> Vec<Change> {
         Step::DeletePolicy(namespace, n) => {
             Change::Delete(key(Kind::NetworkPolicy, *namespace, format!("policy-{n}")))
         }
+        Step::ApplyClusterPolicy(written) => Change::Apply(world::cluster_policy_object(written)),
+        Step::DeleteClusterPolicy(n) => Change::Delete(ObjectKey::new(
+            Kind::ClusterNetworkPolicy,
+            "",
+            format!("cluster-{n}"),
+        )),
         Step::ApplyNamespace(n, labels) => Change::Apply(world::namespace(*n, labels)),
         Step::DeleteNamespace(n) => {
             Change::Delete(ObjectKey::new(Kind::Namespace, "", world::NAMESPACES[*n]))
@@ -181,6 +192,14 @@ fn last_words(steps: &[Step]) -> Vec<Change> {
             Step::DeletePolicy(n, name) => {
                 format!("policy {} policy-{name}", world::NAMESPACES[*n])
             }
+            Step::ApplyClusterPolicy(written) => {
+                let name = written["metadata"]["name"].as_str();
+                format!(
+                    "cluster policy {}",
+                    name.expect("generated policies have a name")
+                )
+            }
+            Step::DeleteClusterPolicy(n) => format!("cluster policy cluster-{n}"),
             Step::ApplyNamespace(n, _) | Step::DeleteNamespace(n) => format!("namespace {n}"),
             Step::ApplyService(name, _) | Step::DeleteService(name) => format!("service {name}"),
             Step::ReapplyNodes(..) => {

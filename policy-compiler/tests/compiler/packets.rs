@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use flow_sim::{Execution, MacAddr, Output, Packet, Sim};
+use flow_sim::{Execution, MacAddr, Output, Packet, Place, Sim};
+use openflow_codec::Cookie;
 use policy_compiler::Compiler;
 use policy_compiler::model::Family;
-use policy_compiler::pipeline::GATEWAY_MAC;
+use policy_compiler::pipeline::{GATEWAY_MAC, Table};
 
 use crate::world::{self, PodSpecimen};
 
@@ -16,6 +17,7 @@ pub(crate) struct Net<'a> {
     pods: &'a [PodSpecimen],
     underlay: Family,
     now: Duration,
+    denied_by: Option<Cookie>,
 }
 
 /// A packet that reached a Pod.
@@ -35,6 +37,7 @@ impl<'a> Net<'a> {
             pods,
             underlay: compiler.underlay(),
             now: Duration::ZERO,
+            denied_by: None,
         };
         net.switches.resize_with(world::NODES.len(), Sim::new);
         net.load(compiler);
@@ -98,6 +101,11 @@ impl<'a> Net<'a> {
         Some(self.delivery(peer, output))
     }
 
+    /// The flow by which policy denied the last packet.
+    pub(crate) fn denied_by(&self) -> Option<Cookie> {
+        self.denied_by
+    }
+
     fn pass(&mut self, node: usize, packet: Packet) -> Option<Output> {
         self.now += Duration::from_millis(1);
         let execution = self.switches[node].receive(packet, self.now);
@@ -114,6 +122,12 @@ impl<'a> Net<'a> {
                 drop.by.table
             );
         }
+        let lookups: Vec<Place> = execution.path().collect();
+        let denied = |pair: &&[Place]| pair[1].table == Table::Denied.id();
+        self.denied_by = lookups
+            .windows(2)
+            .find(denied)
+            .and_then(|pair| pair[0].cookie);
         execution.outputs.into_iter().next()
     }
 

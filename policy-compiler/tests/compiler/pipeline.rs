@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every flow keeps the promises of its table, and costs nothing where it has no business.
 
+use std::collections::BTreeMap;
+
 use openflow_codec::{Action, Cookie, Field, Flow, Instruction, MatchField};
 use policy_compiler::model::{Families, Family};
 use policy_compiler::pipeline::{CookieKind, Table};
@@ -57,6 +59,17 @@ fn check(flow: &Flow) {
     }
 }
 
+/// Whether it is of a `ClusterNetworkPolicy`.
+fn is_tiered(flow: &Flow) -> bool {
+    let tiers = [
+        Table::AdminEgress,
+        Table::BaselineEgress,
+        Table::AdminIngress,
+        Table::BaselineIngress,
+    ];
+    tiers.iter().any(|table| table.id() == flow.table)
+}
+
 /// Matches on identities are stored as matches on the 32-bit registers they consist of.
 fn whole(field: Field) -> Field {
     match field {
@@ -79,6 +92,7 @@ proptest! {
     fn flows_obey_their_tables_and_explain_themselves(
         pods in world::pods(Families::Both),
         policies in world::policies(),
+        cluster_policies in world::cluster_policies(),
         labels in world::labels(),
     ) {
         let mut compiler = compiler();
@@ -87,7 +101,10 @@ proptest! {
         let plugged = pods.iter().map(|pod| Change::Attach(pod.attachment(true)));
         let policies = policies.into_iter();
         let policies = policies.map(|p| Change::Apply(Object::NetworkPolicy(Box::new(p))));
-        compiler.apply(objects.chain(plugged).chain(policies));
+        let cluster_policies = cluster_policies.iter();
+        let cluster_policies =
+            cluster_policies.map(|written| Change::Apply(world::cluster_policy_object(written)));
+        compiler.apply(objects.chain(plugged).chain(policies).chain(cluster_policies));
         compiler.apply([Change::Apply(world::service("front", &labels))]);
         let own = world::NODES.iter().flat_map(|node| compiler.node_flows(node).unwrap());
         for flow in compiler.cluster_flows().chain(own) {
@@ -102,6 +119,13 @@ proptest! {
             }
         }
         prop_assert!(compiler.explain(Cookie(1)).is_empty());
+        // Which of two policies of equal priority a switch asks first makes no difference.
+        let mut places = BTreeMap::new();
+        for flow in compiler.cluster_flows().filter(|flow| is_tiered(flow)) {
+            let place = (flow.table, flow.priority);
+            let instructions = places.entry(place).or_insert(&flow.instructions);
+            prop_assert_eq!(*instructions, &flow.instructions, "{:?}", place);
+        }
     }
 }
 
@@ -133,7 +157,7 @@ fn a_pod_with_known_labels_changes_nothing_but_its_own_node() {
 }
 
 fn world_policy_for(
-    labels: &std::collections::BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
 ) -> k8s_openapi::api::networking::v1::NetworkPolicy {
     use k8s_openapi::api::networking::v1::{
         NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec,

@@ -15,15 +15,18 @@ fn policy(name: &str, ports: &str) -> Change {
     Change::Apply(Object::NetworkPolicy(Box::new(policy)))
 }
 
+/// Flows of the rules of a policy.
 fn flows(compiler: &Compiler, name: &str) -> Vec<Explanation> {
-    compiler.flows_of(&ObjectKey::new(Kind::NetworkPolicy, "shop", name))
+    let all = compiler.flows_of(&ObjectKey::new(Kind::NetworkPolicy, "shop", name));
+    let of_rules = all.into_iter().filter(|found| !rules(found).is_empty());
+    of_rules.collect()
 }
 
 /// Policy and rule of every cause, sorted.
 fn rules(explanation: &Explanation) -> Vec<(String, Direction, u32)> {
     let rule = |cause: &Cause| {
-        let (object, rule) = (cause.object.as_ref()?, cause.rule?);
-        Some((object.name.to_string(), rule.direction, rule.index))
+        let (object, decision) = (cause.object.as_ref()?, cause.decision.as_ref()?);
+        Some((object.name.to_string(), decision.direction, decision.rule?))
     };
     explanation.causes.iter().filter_map(rule).collect()
 }
@@ -70,4 +73,25 @@ fn a_flow_that_two_policies_want_names_both_until_one_is_gone() {
         );
         assert!(compiler.explain(found.flow.cookie).contains(&found));
     }
+}
+
+#[test]
+fn what_no_rule_allows_is_denied_by_a_flow_that_names_who_isolates() {
+    let mut compiler = Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    });
+    compiler.apply([policy("one", "{port: 80}"), policy("two", "{port: 443}")]);
+    let of_one = compiler.flows_of(&ObjectKey::new(Kind::NetworkPolicy, "shop", "one"));
+    let mut denying = of_one.iter().filter(|found| rules(found).is_empty());
+    let found = denying.next().expect("one policy isolates by one flow");
+    let words: Vec<String> = found.causes.iter().map(ToString::to_string).collect();
+    let isolates = "isolates for ingress; no ingress rule of it allows this";
+    assert_eq!(
+        words,
+        [
+            format!("networkpolicy/shop/one: {isolates}"),
+            format!("networkpolicy/shop/two: {isolates}"),
+        ]
+    );
+    assert_eq!(denying.count(), 0, "the number of peers does not matter");
 }

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use flow_sim::Packet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use policy_compiler::model::{Families, Family};
+use policy_compiler::model::{Families, Family, RuleAction};
 use policy_compiler::{Change, Compiler, Config, Object};
 use proptest::prelude::*;
-use reference::Party;
+use reference::{Outcome, Party};
+use serde_json::Value;
 
 use crate::packets::Net;
 use crate::world::{self, PodSpecimen};
@@ -25,6 +26,7 @@ struct Cluster {
     namespaces: Vec<Labels>,
     pods: Vec<PodSpecimen>,
     policies: Vec<NetworkPolicy>,
+    cluster_policies: Vec<Value>,
     service: Labels,
 }
 
@@ -36,16 +38,20 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             namespaces,
             world::pods(families),
             world::policies(),
+            world::cluster_policies(),
             world::labels(),
         );
-        objects.prop_map(move |(namespaces, pods, policies, service)| Cluster {
-            families,
-            underlay,
-            namespaces,
-            pods,
-            policies,
-            service,
-        })
+        objects.prop_map(
+            move |(namespaces, pods, policies, cluster_policies, service)| Cluster {
+                families,
+                underlay,
+                namespaces,
+                pods,
+                policies,
+                cluster_policies,
+                service,
+            },
+        )
     })
 }
 
@@ -71,7 +77,11 @@ impl Cluster {
 
     fn policy_changes(&self) -> impl Iterator<Item = Change> {
         let objects = self.policies.iter().cloned();
-        objects.map(|policy| Change::Apply(Object::NetworkPolicy(Box::new(policy))))
+        let cluster = self.cluster_policies.iter();
+        let cluster = cluster.map(|written| Change::Apply(world::cluster_policy_object(written)));
+        objects
+            .map(|policy| Change::Apply(Object::NetworkPolicy(Box::new(policy))))
+            .chain(cluster)
     }
 
     /// A Pod as a connection over one of its addresses sees it.
@@ -124,13 +134,18 @@ impl Cluster {
         })
     }
 
-    /// What the API says of a connection, and of one the other way.
-    fn allows(&self, pair: Pair, protocol: &str, port: u16) -> bool {
+    /// What the API says of a connection.
+    fn judge(&self, pair: Pair, protocol: &str, port: u16) -> Outcome {
+        let rules = reference::Rules {
+            policies: &self.policies,
+            cluster_policies: &self.cluster_policies,
+            hosts: &world::hosts(self.underlay),
+        };
         let (from, to) = (
             self.party(pair.from, pair.src),
             self.party(pair.to, pair.dst),
         );
-        reference::allows(&self.policies, &from, &to, protocol, port)
+        reference::judge(rules, &from, &to, protocol, port)
     }
 }
 
@@ -177,13 +192,16 @@ proptest! {
             for protocol in ["TCP", "UDP", "SCTP"] {
                 for port in [80, 8080, 81] {
                     let client_port = client_ports.next().expect("few probes");
-                    let expected = cluster.allows(pair, protocol, port);
+                    let expected = cluster.judge(pair, protocol, port);
                     let sent = packet(protocol, (src, client_port), (dst, port));
                     let seen = net.send(from, sent);
-                    prop_assert_eq!(
-                        seen.as_ref().map(|d| d.pod), expected.then_some(to),
-                        "{} {}:{} -> {}:{}", protocol, src, client_port, dst, port
+                    let outcome = if seen.is_some() { Outcome::Passes } else { Outcome::Dropped };
+                    prop_assert!(
+                        outcome == expected || expected == Outcome::Either,
+                        "{} {}:{} -> {}:{} {:?} and not {:?}",
+                        protocol, src, client_port, dst, port, outcome, expected
                     );
+                    prop_assert!(seen.as_ref().is_none_or(|delivery| delivery.pod == to));
                     // The answer passes whatever the policies of that direction say...
                     if let Some(delivery) = seen {
                         let answer = net.send(to, delivery.packet.answer());
@@ -193,9 +211,19 @@ proptest! {
                     } else {
                         // ...but a denied packet opens nothing for what looks like its answer.
                         let forged = packet(protocol, (dst, port), (src, client_port));
-                        let allowed = cluster.allows(pair.back(), protocol, client_port);
+                        // The drop names who decided it.
+                        let denied_by = net.denied_by().expect("policy dropped it");
+                        let mut causes = compiler.explain(denied_by).into_iter().flat_map(|e| e.causes);
+                        prop_assert!(
+                            causes.all(|cause| cause.decision.is_some_and(|d| d.action == RuleAction::Deny)),
+                        );
+                        let allowed = cluster.judge(pair.back(), protocol, client_port);
                         let seen = net.send(to, forged);
-                        prop_assert_eq!(seen.is_some(), allowed, "answer to a denied packet");
+                        let outcome = if seen.is_some() { Outcome::Passes } else { Outcome::Dropped };
+                        prop_assert!(
+                            outcome == allowed || allowed == Outcome::Either,
+                            "answer to a denied packet"
+                        );
                     }
                 }
             }
@@ -225,15 +253,16 @@ proptest! {
                     let Some(delivery) = net.send(from, first.clone()) else {
                         // Dropped: there must be an endpoint that explains it, or none at all.
                         let explained = reachable.is_empty() || reachable.iter().any(|pair| {
-                            pair.to == from || !cluster.allows(*pair, protocol, world::TARGET_PORT)
+                            pair.to == from
+                                || cluster.judge(*pair, protocol, world::TARGET_PORT) != Outcome::Passes
                         });
                         prop_assert!(explained, "dropped, but every endpoint is allowed");
                         continue;
                     };
                     let pair = reachable.iter().find(|pair| pair.to == delivery.pod);
                     let pair = *pair.expect("it is an endpoint");
-                    let allowed = cluster.allows(pair, protocol, world::TARGET_PORT);
-                    prop_assert!(allowed, "policy is about the endpoint and its port");
+                    let judged = cluster.judge(pair, protocol, world::TARGET_PORT);
+                    prop_assert!(judged != Outcome::Dropped, "policy is about the endpoint and its port");
                     prop_assert_eq!(delivery.packet.as_ip().unwrap().dst, pair.dst);
                     let answer = net.send(delivery.pod, delivery.packet.answer());
                     let answer = answer.expect("the answer passes");
@@ -250,10 +279,15 @@ proptest! {
     fn a_policy_change_cuts_and_mends_established_connections(
         before in cluster(),
         policies in world::policies(),
+        cluster_policies in world::cluster_policies(),
     ) {
-        let after = Cluster { policies, ..before.clone() };
+        let after = Cluster { policies, cluster_policies, ..before.clone() };
         let (old, new) = (before.compile(), after.compile());
-        for pair in before.pairs().filter(|pair| before.allows(*pair, "TCP", 80)) {
+        let surely = |outcome| outcome != Outcome::Either;
+        for pair in before.pairs().filter(|pair| {
+            before.judge(*pair, "TCP", 80) == Outcome::Passes
+                && surely(after.judge(*pair, "TCP", 80))
+        }) {
             let mut net = Net::new(&old, &before.pods);
             let Pair { from, to, src, dst } = pair;
             let forward = Packet::tcp((src, CLIENT_PORT), (dst, 80));
@@ -262,14 +296,18 @@ proptest! {
             prop_assert!(net.send(to, answer.clone()).is_some());
 
             net.load(&new);
-            let still = after.allows(pair, "TCP", 80);
+            let still = after.judge(pair, "TCP", 80) == Outcome::Passes;
             let forward = forward.with_tcp_flags(0x10);
             prop_assert_eq!(net.send(from, forward.clone()).is_some(), still, "forward");
             if !still {
                 // The denial also ends what came back by conntrack, unless policy allows it anyway.
-                let anyway = after.allows(pair.back(), "TCP", CLIENT_PORT);
+                let anyway = after.judge(pair.back(), "TCP", CLIENT_PORT);
                 let seen = net.send(to, answer.with_tcp_flags(0x10));
-                prop_assert_eq!(seen.is_some(), anyway, "answers after the denial");
+                if surely(anyway) {
+                    prop_assert_eq!(
+                        seen.is_some(), anyway == Outcome::Passes, "answers after the denial"
+                    );
+                }
                 continue;
             }
             prop_assert!(net.send(to, answer.with_tcp_flags(0x10)).is_some(), "answers go on");
@@ -297,6 +335,7 @@ fn open(pods: &[PodSpecimen]) -> Cluster {
         namespaces: vec![Labels::new(); 3],
         pods: pods.to_vec(),
         policies: Vec::new(),
+        cluster_policies: Vec::new(),
         service: Labels::new(),
     }
 }

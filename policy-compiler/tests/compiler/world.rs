@@ -20,6 +20,7 @@ use openflow_codec::PortNo;
 use policy_compiler::model::{Addresses, Families, Family, MacAddr};
 use policy_compiler::{Attachment, AttachmentKey, Change, NodeFacts, Object};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 pub(crate) type Labels = BTreeMap<String, String>;
 
@@ -132,16 +133,22 @@ pub(crate) fn nodes(families: Families, underlay: Family) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, number) in NODES.iter().zip(1u8..) {
         changes.push(Change::Apply(Object::Node(Box::new(Node {
-            metadata: named(None, name, &BTreeMap::new()),
+            metadata: named(None, name, &node_labels(number)),
             spec: Some(NodeSpec {
                 pod_cidrs: Some(families.iter().map(|f| pod_cidr(f, number)).collect()),
                 ..NodeSpec::default()
             }),
             status: Some(NodeStatus {
-                addresses: Some(vec![NodeAddress {
-                    address: node_address(number as usize - 1, underlay).to_string(),
-                    type_: "InternalIP".to_owned(),
-                }]),
+                addresses: Some(vec![
+                    NodeAddress {
+                        address: node_address(number as usize - 1, underlay).to_string(),
+                        type_: "InternalIP".to_owned(),
+                    },
+                    NodeAddress {
+                        address: other_node_address(number).to_string(),
+                        type_: "ExternalIP".to_owned(),
+                    },
+                ]),
                 ..NodeStatus::default()
             }),
         }))));
@@ -179,6 +186,27 @@ pub(crate) fn families() -> impl Strategy<Value = Families> {
         1 => Just(Families::One(Family::V6)),
         3 => Just(Families::Both),
     ]
+}
+
+fn node_labels(number: u8) -> Labels {
+    BTreeMap::from([("tier".to_owned(), number.to_string())])
+}
+
+/// An address that a Pod may have, too, so that packets can be to it.
+fn other_node_address(number: u8) -> IpAddr {
+    IpAddr::from([10, 10, number, 2])
+}
+
+/// The nodes, for the reference.
+pub(crate) fn hosts(underlay: Family) -> Vec<reference::Host> {
+    let host = |number| reference::Host {
+        labels: node_labels(number),
+        addresses: vec![
+            node_address(usize::from(number) - 1, underlay),
+            other_node_address(number),
+        ],
+    };
+    (1..=2).map(host).collect()
 }
 
 pub(crate) fn namespace(index: usize, labels: &BTreeMap<String, String>) -> Object {
@@ -416,4 +444,110 @@ pub(crate) fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
         });
         named.collect::<BTreeMap<_, _>>().into_values().collect()
     })
+}
+
+/// A `ClusterNetworkPolicy` as written. Few priorities, so that some are equal.
+pub(crate) fn cluster_policy() -> impl Strategy<Value = Value> {
+    (
+        0..3u8,
+        prop::sample::select(vec!["Admin", "Baseline"]),
+        prop::sample::select(vec![0, 7, 1000]),
+        pods_fields(),
+        prop::collection::vec(cluster_rule("from", ingress_peer().boxed()), 0..3),
+        prop::collection::vec(cluster_rule("to", egress_peer().boxed()), 0..3),
+    )
+        .prop_map(|(number, tier, priority, subject, ingress, egress)| {
+            json!({
+                "metadata": {"name": format!("cluster-{number}")},
+                "spec": {
+                    "tier": tier,
+                    "priority": priority,
+                    "subject": subject,
+                    "ingress": ingress,
+                    "egress": egress,
+                },
+            })
+        })
+}
+
+pub(crate) fn cluster_policies() -> impl Strategy<Value = Vec<Value>> {
+    prop::collection::vec(cluster_policy(), 0..4).prop_map(|policies| {
+        let named = policies.into_iter();
+        let named = named.map(|policy| (policy["metadata"]["name"].to_string(), policy));
+        named.collect::<BTreeMap<_, _>>().into_values().collect()
+    })
+}
+
+pub(crate) fn cluster_policy_object(written: &Value) -> Object {
+    let object = serde_json::from_value(written.clone()).expect("generated policies are readable");
+    Object::ClusterNetworkPolicy(Box::new(object))
+}
+
+fn cluster_rule(peers: &'static str, peer: BoxedStrategy<Value>) -> impl Strategy<Value = Value> {
+    let protocols = prop::option::of(prop::collection::vec(cluster_protocol(), 1..3));
+    (
+        prop::sample::select(vec!["Accept", "Deny", "Pass"]),
+        prop::collection::vec(peer, 1..3),
+        protocols,
+    )
+        .prop_map(move |(action, list, protocols)| {
+            let has = |field: &str| list.iter().any(|peer: &Value| peer.get(field).is_some());
+            let mut rule = json!({"action": action, peers: list});
+            // Networks and nodes have no named ports.
+            let named = !has("networks") && !has("nodes");
+            let mut protocols: Vec<Value> = protocols.unwrap_or_default();
+            protocols.retain(|one| named || one.get("destinationNamedPort").is_none());
+            if !protocols.is_empty() {
+                rule["protocols"] = protocols.into();
+            }
+            rule
+        })
+}
+
+fn cluster_protocol() -> impl Strategy<Value = Value> {
+    let transport = prop::sample::select(vec!["tcp", "udp", "sctp"]);
+    let ports = prop::sample::select(vec![
+        json!({"number": SERVICE_PORT}),
+        json!({"number": TARGET_PORT}),
+        json!({"range": {"start": 79, "end": 8079}}),
+    ]);
+    prop_oneof![
+        6 => (transport, ports).prop_map(|(protocol, port)| json!({protocol: {"destinationPort": port}})),
+        2 => Just(json!({"destinationNamedPort": "http"})),
+        1 => Just(json!({"icmp": {}})),
+    ]
+}
+
+fn ingress_peer() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        12 => pods_fields(),
+        1 => Just(json!({})),
+        1 => Just(json!({"networks": ["0.0.0.0/0"]})),
+    ]
+}
+
+fn egress_peer() -> impl Strategy<Value = Value> {
+    let networks = prop::sample::select(vec![
+        "10.10.1.0/24",
+        "10.10.0.0/16",
+        "203.0.113.0/24",
+        "fd00:a::/32",
+        "::/0",
+    ]);
+    prop_oneof![
+        12 => pods_fields(),
+        4 => networks.prop_map(|network| json!({"networks": [network, "10.10.2.2/32", "fd00:a:2::/64"]})),
+        3 => selector().prop_map(|nodes| json!({"nodes": nodes})),
+        1 => Just(json!({"domainNames": ["example.com"]})),
+    ]
+}
+
+fn pods_fields() -> impl Strategy<Value = Value> {
+    let pods = (namespace_selector(), selector()).prop_map(|(namespaces, pods)| {
+        json!({"pods": {"namespaceSelector": namespaces, "podSelector": pods}})
+    });
+    prop_oneof![
+        namespace_selector().prop_map(|namespaces| json!({"namespaces": namespaces})),
+        pods,
+    ]
 }

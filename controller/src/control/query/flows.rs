@@ -104,7 +104,7 @@ impl Control {
             let causes = vec![Cause {
                 object: None,
                 attachment: None,
-                rule: None,
+                decision: None,
                 why,
             }];
             Explanation {
