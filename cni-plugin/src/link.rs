@@ -4,7 +4,6 @@
 mod netns;
 mod offload;
 mod pod;
-mod sysctl;
 mod veth;
 
 use std::io;

@@ -2,7 +2,7 @@
 //! The transactions that attach and detach a port, and what their outcome means.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,13 +12,11 @@ use ovsdb_client::{
     RowError, Transaction, TransactionFailure, Until, Uuid, Wait,
 };
 
-use crate::addresses::PodAddresses;
 use crate::contract::{
-    ATTACHED_MAC, CONTAINER_ID, ERROR, IFACE_ID, IFACE_ID_VER, IFNAME, IP, IP6, NETNS, READY,
-    ip_key,
+    ATTACHED_MAC, CONTAINER_ID, ERROR, IFACE_ID, IFACE_ID_VER, IFNAME, IP, NETNS, READY,
 };
 use crate::request::Attachment;
-use crate::spec::{PodArgs, ValidAttachment};
+use crate::spec::{MacAddress, PodArgs, ValidAttachment};
 
 /// The columns of an Interface that say how far its Pod is.
 const PROGRESS_COLUMNS: [&str; 3] = ["ofport", "error", "external_ids"];
@@ -34,8 +32,8 @@ pub struct Claim {
     pub netns: PathBuf,
     /// Whose port it is.
     pub pod: PodArgs,
-    /// The addresses, which no other Interface may have.
-    pub addresses: PodAddresses,
+    /// The address, which no other Interface may have.
+    pub address: Ipv4Addr,
 }
 
 /// The transaction that inserts a [`Claim`].
@@ -45,7 +43,7 @@ pub struct Attach {
     pub transaction: Transaction,
     bridge_exists: OperationIndex,
     name_is_free: OperationIndex,
-    addresses_are_free: Vec<OperationIndex>,
+    address_is_free: OperationIndex,
     interface: NamedUuid,
 }
 
@@ -116,14 +114,11 @@ impl Claim {
         });
         let name_is_free =
             transaction.wait(no_row("Port", Condition::equal("name", name.as_str())));
-        let mut addresses_are_free = Vec::new();
-        for address in self.addresses.iter() {
-            let address = Datum::map([(ip_key(address), address.to_string())]);
-            addresses_are_free.push(transaction.wait(no_row(
-                "Interface",
-                Condition::includes("external_ids", address),
-            )));
-        }
+        let address = Datum::map([(IP, self.address.to_string())]);
+        let address_is_free = transaction.wait(no_row(
+            "Interface",
+            Condition::includes("external_ids", address),
+        ));
         let interface = transaction.insert(
             "Interface",
             [
@@ -149,7 +144,7 @@ impl Claim {
             transaction,
             bridge_exists,
             name_is_free,
-            addresses_are_free,
+            address_is_free,
             interface,
         }
     }
@@ -160,13 +155,12 @@ impl Claim {
                 IFACE_ID,
                 format!("{}/{}", self.pod.namespace, self.pod.name),
             ),
-            (ATTACHED_MAC, self.addresses.mac().to_string()),
+            (ATTACHED_MAC, MacAddress::of_pod(self.address).to_string()),
+            (IP, self.address.to_string()),
             (CONTAINER_ID, self.attachment.container_id.clone()),
             (IFNAME, self.attachment.ifname.clone()),
             (NETNS, self.netns.display().to_string()),
         ]);
-        let addresses = self.addresses.iter();
-        ids.extend(addresses.map(|address| (ip_key(address), address.to_string())));
         if let Some(uid) = &self.pod.uid {
             ids.insert(IFACE_ID_VER, uid.clone());
         }
@@ -183,9 +177,7 @@ impl Attach {
                 None => Attached::NoBridge,
             },
             Outcome::Failed(failure) if failure.is_timed_out() => match failure.at {
-                FailedAt::Operation(at) if self.addresses_are_free.contains(&at) => {
-                    Attached::AddressTaken
-                }
+                FailedAt::Operation(at) if at == self.address_is_free => Attached::AddressTaken,
                 FailedAt::Operation(at) if at == self.name_is_free => Attached::NameTaken,
                 FailedAt::Operation(at) if at == self.bridge_exists => Attached::NoBridge,
                 FailedAt::Operation(_) | FailedAt::Commit => Attached::Refused(failure),
@@ -275,16 +267,14 @@ pub fn detach(ports: &BTreeSet<Uuid>) -> Transaction {
 ///
 /// # Errors
 /// If a row has another shape than the schema of Open vSwitch says.
-pub fn addresses(interfaces: &[Row]) -> Result<BTreeSet<IpAddr>, RowError> {
+pub fn addresses(interfaces: &[Row]) -> Result<BTreeSet<Ipv4Addr>, RowError> {
     let mut addresses = BTreeSet::new();
     for row in interfaces {
-        for key in [IP, IP6] {
-            // Text that is no address cannot collide with one.
-            let address = row
-                .map_value("external_ids", key)?
-                .and_then(|text| text.parse().ok());
-            addresses.extend::<Option<IpAddr>>(address);
-        }
+        // Text that is no address cannot collide with one.
+        let address = row
+            .map_value("external_ids", IP)?
+            .and_then(|text| text.parse().ok());
+        addresses.extend::<Option<Ipv4Addr>>(address);
     }
     Ok(addresses)
 }
@@ -393,7 +383,7 @@ mod tests {
                 name: "web".to_owned(),
                 uid: None,
             },
-            addresses: PodAddresses::Both("10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()),
+            address: Ipv4Addr::new(10, 0, 0, 2),
         }
     }
 
@@ -421,25 +411,21 @@ mod tests {
         let failed = json!({"error": "timed out", "details": "\"wait\" timed out"});
         let rest = json!(null);
         assert_eq!(
-            read(json!([failed, rest, rest, rest, rest, rest, rest, rest])),
+            read(json!([failed, rest, rest, rest, rest, rest, rest])),
             Attached::NoBridge
         );
         assert_eq!(
-            read(json!([{}, failed, rest, rest, rest, rest, rest, rest])),
+            read(json!([{}, failed, rest, rest, rest, rest, rest])),
             Attached::NameTaken
         );
         assert_eq!(
-            read(json!([{}, {}, failed, rest, rest, rest, rest, rest])),
-            Attached::AddressTaken
-        );
-        assert_eq!(
-            read(json!([{}, {}, {}, failed, rest, rest, rest, rest])),
+            read(json!([{}, {}, failed, rest, rest, rest, rest])),
             Attached::AddressTaken
         );
         let uuid = json!(["uuid", "00000000-0000-0000-0000-000000000001"]);
         let inserted = json!({"uuid": uuid});
         assert_eq!(
-            read(json!([{}, {}, {}, {}, inserted, inserted, {"count": 1}, {"count": 1}])),
+            read(json!([{}, {}, {}, inserted, inserted, {"count": 1}, {"count": 1}])),
             Attached::Committed(Uuid::from_bits(1))
         );
     }
@@ -450,7 +436,6 @@ mod tests {
         assert_eq!(ids.get(IFACE_ID).unwrap(), "ns/web");
         assert_eq!(ids.get(ATTACHED_MAC).unwrap(), "0a:58:0a:00:00:02");
         assert_eq!(ids.get(IP).unwrap(), "10.0.0.2");
-        assert_eq!(ids.get(IP6).unwrap(), "fd00::2");
         assert_eq!(ids.get(CONTAINER_ID).unwrap(), "abc");
         assert_eq!(ids.get(IFNAME).unwrap(), "eth0");
         assert_eq!(ids.get(NETNS).unwrap(), "/run/netns/x");

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! ADD: a veth, its addresses, one transaction, and the wait for the ready mark.
-
-use std::net::IpAddr;
+//! ADD: a veth, an address, one transaction, and the wait for the ready mark.
 
 use serde_json::Value;
 
-use crate::addresses::host_prefix;
 use crate::command::undo::Made;
-use crate::contract::gateway;
+use crate::contract::GATEWAY;
 use crate::database::{Database, DatabaseError};
 use crate::link::{self, Netns, PodPlan, VethPlan};
 use crate::request::Add;
-use crate::spec::{Code, Error, Interface, Ip, Route};
+use crate::spec::{Code, Error, Interface, Ip, MacAddress, Route};
 
 pub(super) async fn run(add: &Add) -> Result<Value, Error> {
     let netns = Netns::open(&add.netns)?;
@@ -52,13 +49,14 @@ async fn attach(
 
     let plan = PodPlan {
         ifname: veth.pod.clone(),
-        addresses: claim.addresses,
+        address: claim.address,
         checksum_in_software: node.userspace,
     };
     link::configure_pod(netns, plan).await?;
     database.wait_until_ready(add, &claim, interface).await?;
 
     let mut result = add.conf.prev_result.clone().unwrap_or_default();
+    let gateway = GATEWAY.to_string();
     result.attach(
         add.conf.version,
         Interface {
@@ -69,29 +67,21 @@ async fn attach(
         },
         Interface {
             name: veth.pod,
-            mac: claim.addresses.mac().to_string(),
+            mac: MacAddress::of_pod(claim.address).to_string(),
             mtu: Some(node.mtu),
             sandbox: add.netns.display().to_string(),
             ..Interface::default()
         },
-        claim.addresses.iter().map(|address| Ip {
-            address: format!("{address}/{}", host_prefix(address)),
-            gateway: Some(gateway(address).to_string()),
+        Ip {
+            address: format!("{}/32", claim.address),
+            gateway: Some(gateway.clone()),
             ..Ip::default()
-        }),
-        claim.addresses.iter().map(|address| Route {
-            dst: everywhere(address).to_owned(),
-            gw: Some(gateway(address).to_string()),
+        },
+        [Route {
+            dst: "0.0.0.0/0".to_owned(),
+            gw: Some(gateway),
             ..Route::default()
-        }),
+        }],
     );
     serde_json::to_value(result).map_err(|error| Error::new(Code::Io, format!("result: {error}")))
-}
-
-/// All addresses of a family.
-const fn everywhere(address: IpAddr) -> &'static str {
-    match address {
-        IpAddr::V4(_) => "0.0.0.0/0",
-        IpAddr::V6(_) => "::/0",
-    }
 }

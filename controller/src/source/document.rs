@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy_compiler::crd::{self, ClusterNetworkPolicy};
 use policy_compiler::{Kind, Object, ObjectKey, ingest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -228,6 +229,7 @@ fn object(api_version: &str, kind: &str, value: Value) -> Outcome {
         "Node" | "Namespace" | "Pod" | "Service" => "v1",
         "EndpointSlice" => "discovery.k8s.io/v1",
         "NetworkPolicy" => "networking.k8s.io/v1",
+        "ClusterNetworkPolicy" => crd::API_VERSION,
         _ => "",
     };
     let group = |api_version: &str| match api_version.rsplit_once('/') {
@@ -257,9 +259,14 @@ fn object(api_version: &str, kind: &str, value: Value) -> Outcome {
         "EndpointSlice" => read(&value, Object::EndpointSlice, |o: &mut EndpointSlice| {
             &mut o.metadata
         }),
-        _ => read(&value, Object::NetworkPolicy, |o: &mut NetworkPolicy| {
+        "NetworkPolicy" => read(&value, Object::NetworkPolicy, |o: &mut NetworkPolicy| {
             &mut o.metadata
         }),
+        _ => read(
+            &value,
+            Object::ClusterNetworkPolicy,
+            |o: &mut ClusterNetworkPolicy| &mut o.metadata,
+        ),
     };
     match read {
         Ok((key, object, unknown_fields)) => Outcome::Object {
@@ -287,7 +294,13 @@ fn read<T: DeserializeOwned + Serialize>(
             path => format!("{path}: {}", error.inner()),
         }
     })?;
-    let understood = serde_json::to_value(&object).map_err(|error| error.to_string())?;
+    let mut understood = serde_json::to_value(&object).map_err(|error| error.to_string())?;
+    if let Value::Object(understood) = &mut understood {
+        // Not every type says what it is when it is written again.
+        for field in ["apiVersion", "kind"] {
+            understood.entry(field).or_insert(Value::Null);
+        }
+    }
     let namespace = &mut metadata(&mut object).namespace;
     if namespace.as_deref().unwrap_or_default().is_empty() {
         // What the API server does with a manifest that names no namespace.
@@ -410,6 +423,30 @@ mod tests {
         assert_eq!(
             summary(text),
             ["1: networkpolicy/default/a without spec.podSelectr"]
+        );
+    }
+
+    #[test]
+    fn a_cluster_network_policy_is_read_and_what_it_says_beyond_us_is_named() {
+        let text = "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: a}\n\
+                    spec:\n  tier: Admin\n  priority: 7\n  subject: {namespaces: {}}\n  egress:\n\
+                    \x20 - {name: web, action: Accept, to: [{domainNames: [example.com]}, {networks: [10.0.0.0/8]}]}\n";
+        assert_eq!(
+            summary(text),
+            ["1: clusternetworkpolicy/a without spec.egress[0].to[0].domainNames"]
+        );
+        let items = summary(&text.replace("priority: 7", "priority: high"));
+        let item = items.first().unwrap();
+        assert!(
+            item.starts_with("1: clusternetworkpolicy/a: spec.priority: "),
+            "{item}"
+        );
+        let old = summary(&text.replace("v1alpha2", "v1alpha1"));
+        assert!(
+            old.first()
+                .unwrap()
+                .ends_with("write apiVersion: policy.networking.k8s.io/v1alpha2"),
+            "{old:?}"
         );
     }
 
