@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -37,7 +37,7 @@ pub struct Agent {
     started: Instant,
     next_round: Instant,
     /// The peers of the last round.
-    peers: Vec<Ipv4Addr>,
+    peers: Vec<IpAddr>,
     /// The link of the tunnel endpoint in the last round, and its number in OVSDB then: a new
     /// vswitchd makes it anew, and knows no neighbours.
     endpoint: Option<String>,
@@ -66,21 +66,21 @@ enum GivenUp {
 #[derive(Debug, thiserror::Error)]
 enum NoTunnels {
     #[error("no link has the tunnel endpoint address {0}; assign it, or correct --encap-ip")]
-    NoLink(Ipv4Addr),
+    NoLink(IpAddr),
     #[error(
         "tunnel endpoint address {address} is on link {link}, which is no OVS bridge; with \
          --datapath netdev ovs-vswitchd sends tunnelled packets itself, and needs the address on \
          the internal port of a bridge of datapath_type=netdev that holds the uplink; move it to \
          such a bridge, or use --datapath system"
     )]
-    NoBridge { address: Ipv4Addr, link: String },
+    NoBridge { address: IpAddr, link: String },
     #[error(
         "tunnel endpoint address {address} is on bridge {bridge} of datapath_type={found:?}; \
          tunnels of the netdev datapath need a bridge of datapath_type=netdev: ovs-vsctl set \
          Bridge {bridge} datapath_type=netdev"
     )]
     OtherDatapath {
-        address: Ipv4Addr,
+        address: IpAddr,
         bridge: String,
         found: String,
     },
@@ -304,7 +304,7 @@ impl Agent {
             self.endpoint = Some(link.name.clone());
         }
         let resolved = match self.config.datapath {
-            Datapath::System => self.keep_in_kernel().await?,
+            Datapath::System => self.keep_in_kernel(&link).await?,
             Datapath::Netdev => self.keep_in_vswitchd(replica, &link).await?,
         };
         if resolved != self.observed.resolved {
@@ -319,7 +319,7 @@ impl Agent {
     }
 
     /// The kernel sends tunnelled packets, and resolves their neighbours, on whatever link.
-    async fn keep_in_kernel(&mut self) -> Result<BTreeSet<Ipv4Addr>, NoTunnels> {
+    async fn keep_in_kernel(&mut self, link: &Link) -> Result<BTreeSet<IpAddr>, NoTunnels> {
         let known = Known {
             routes: self.underlay.routes(None).await?,
             kernel: self.underlay.neighbours(None).await?,
@@ -329,7 +329,7 @@ impl Agent {
             .keeper
             .plan(self.started.elapsed(), &self.peers, &known);
         self.underlay
-            .probe(self.config.encap_ip, round.probe)
+            .probe(self.config.encap_ip, link.index, round.probe)
             .await?;
         Ok(self.keeper.resolved(&self.peers, &known.routes))
     }
@@ -339,7 +339,7 @@ impl Agent {
         &mut self,
         replica: &Replica,
         link: &Link,
-    ) -> Result<BTreeSet<Ipv4Addr>, NoTunnels> {
+    ) -> Result<BTreeSet<IpAddr>, NoTunnels> {
         let bridge = link.name.as_str();
         self.expect_netdev_bridge(replica, bridge)?;
         if self.peers.is_empty() {
@@ -355,7 +355,7 @@ impl Agent {
             .keeper
             .plan(self.started.elapsed(), &self.peers, &known);
         self.underlay
-            .probe(self.config.encap_ip, round.probe)
+            .probe(self.config.encap_ip, link.index, round.probe)
             .await?;
         for (neighbour, mac) in round.set {
             vswitchd

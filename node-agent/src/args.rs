@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
@@ -39,9 +39,9 @@ pub struct Args {
     #[arg(long, default_value = "br-int")]
     bridge: String,
 
-    /// This node's tunnel endpoint, an IPv4 address of the node
+    /// This node's tunnel endpoint, an address of the node, of the family of the other nodes'
     #[arg(long, env = "CULVERT_ENCAP_IP")]
-    encap_ip: Ipv4Addr,
+    encap_ip: IpAddr,
 
     /// OpenFlow address of a controller, such as tcp:192.0.2.1:6653; may be repeated
     #[arg(long, required = true, value_parser = parse_target, env = "CULVERT_CONTROLLER",

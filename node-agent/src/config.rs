@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ovsdb_client::Remote;
@@ -16,7 +16,7 @@ pub struct Config {
     /// The integration bridge.
     pub bridge: String,
     /// This node's tunnel endpoint.
-    pub encap_ip: Ipv4Addr,
+    pub encap_ip: IpAddr,
     /// The OpenFlow controllers of the bridge, in the words of OVS (`tcp:ADDR:PORT`).
     pub controllers: BTreeSet<String>,
     /// The OVSDB managers of the node, in the words of OVS.

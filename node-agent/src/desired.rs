@@ -10,7 +10,7 @@ mod columns;
 mod port;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
@@ -40,8 +40,12 @@ const INACTIVITY_PROBE: i64 = 30_000;
 /// The longest pause of OVS between two attempts to connect, in milliseconds.
 const MAX_BACKOFF: i64 = 1_000;
 
-/// Outer IPv4 and UDP headers, Geneve header, its one option, inner Ethernet header.
-const TUNNEL_OVERHEAD: u32 = 20 + 8 + 8 + 16 + 14;
+/// Outer UDP header, Geneve header, its one option, inner Ethernet header.
+const TUNNEL_OVERHEAD: u32 = 8 + 8 + 16 + 14;
+
+/// The outer IPv4 header, and that of IPv6.
+const IPV4_HEADER: u32 = 20;
+const IPV6_HEADER: u32 = 40;
 
 /// What the agent has found out beside OVSDB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub struct Observed {
     /// The MTU of the underlay in bytes, if it is known.
     pub underlay_mtu: Option<u32>,
     /// The tunnel peers whose link-layer address is known to the datapath.
-    pub resolved: BTreeSet<Ipv4Addr>,
+    pub resolved: BTreeSet<IpAddr>,
 }
 
 /// A transaction, and in words what it changes.
@@ -148,7 +152,7 @@ pub fn desired(
 ///
 /// # Errors
 /// If a row has another shape than the schema of Open vSwitch says.
-pub fn peers(config: &Config, replica: &Replica) -> Result<Vec<Ipv4Addr>, RowError> {
+pub fn peers(config: &Config, replica: &Replica) -> Result<Vec<IpAddr>, RowError> {
     let Some(row) = bridge(replica, &config.bridge)? else {
         return Ok(Vec::new());
     };
@@ -191,8 +195,12 @@ pub fn ifindex(replica: &Replica, name: &str) -> Result<Option<i64>, RowError> {
 }
 
 /// The MTU of Pods over an underlay of this MTU, both in bytes.
-pub const fn pod_mtu(underlay_mtu: u32) -> u32 {
-    underlay_mtu.saturating_sub(TUNNEL_OVERHEAD)
+pub const fn pod_mtu(underlay_mtu: u32, encap_ip: IpAddr) -> u32 {
+    let outer = match encap_ip {
+        IpAddr::V4(_) => IPV4_HEADER,
+        IpAddr::V6(_) => IPV6_HEADER,
+    };
+    underlay_mtu.saturating_sub(TUNNEL_OVERHEAD + outer)
 }
 
 struct Planner<'a> {
@@ -402,13 +410,16 @@ impl Planner<'_> {
     }
 
     /// Our keys in `external_ids` of the bridge.
-    fn bridge_ids(&self, peers: Option<Vec<Ipv4Addr>>) -> BTreeMap<&'static str, String> {
+    fn bridge_ids(&self, peers: Option<Vec<IpAddr>>) -> BTreeMap<&'static str, String> {
         let mut ids = BTreeMap::from([
             ("culvert-agent", self.config.version.clone()),
             ("culvert-encap-ip", self.config.encap_ip.to_string()),
         ]);
         if let Some(mtu) = self.observed.underlay_mtu {
-            ids.insert("culvert-mtu", pod_mtu(mtu).to_string());
+            ids.insert(
+                "culvert-mtu",
+                pod_mtu(mtu, self.config.encap_ip).to_string(),
+            );
         }
         if let Some(peers) = peers {
             let resolved = peers
@@ -448,9 +459,9 @@ fn named<'a>(
     Ok(None)
 }
 
-/// `culvert-peers`, `None` while the controller has not written it. A word that is no address
-/// cannot be a peer of an agent that knows IPv4 only.
-fn parse_peers(bridge: &Row) -> Result<Option<Vec<Ipv4Addr>>, RowError> {
+/// `culvert-peers`, `None` while the controller has not written it. A word that is no address is no
+/// peer.
+fn parse_peers(bridge: &Row) -> Result<Option<Vec<IpAddr>>, RowError> {
     let text = bridge.map_value("external_ids", "culvert-peers")?;
     Ok(text.map(|text| {
         text.split(',')

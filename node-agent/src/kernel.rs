@@ -64,7 +64,7 @@ pub async fn present(handle: &Handle, name: &str) -> Result<Option<(u32, Present
 /// Makes the gateway port so. Goes on after an error, so that one family works without the other;
 /// all errors are told.
 ///
-/// `source` is the address that the node's own IPv4 packets to Pods are sent from.
+/// `source` is the address that the node's own packets to Pods of its family are sent from.
 ///
 /// # Errors
 /// If the kernel refuses any of it.
@@ -72,7 +72,7 @@ pub async fn carry_out(
     handle: &Handle,
     index: u32,
     plan: &Plan,
-    source: Ipv4Addr,
+    source: IpAddr,
 ) -> Result<(), UnderlayError> {
     let mut errors = Vec::new();
     if plan.up {
@@ -171,12 +171,11 @@ fn our_route(message: &RouteMessage, index: u32) -> Option<IpNetwork> {
     IpNetwork::new(address, header.destination_prefix_length).ok()
 }
 
-fn route(network: IpNetwork, index: u32, source: Ipv4Addr) -> RouteMessage {
+fn route(network: IpNetwork, index: u32, source: IpAddr) -> RouteMessage {
     let mut message = match network {
         IpNetwork::V4(network) => RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(network.network(), network.prefix())
             .gateway(host::ROUTER_IPV4)
-            .pref_source(source)
             .output_interface(index)
             .onlink()
             .build(),
@@ -186,6 +185,18 @@ fn route(network: IpNetwork, index: u32, source: Ipv4Addr) -> RouteMessage {
             .output_interface(index)
             .build(),
     };
+    // The source of the other family is for the kernel to choose.
+    match (network, source) {
+        (IpNetwork::V4(_), IpAddr::V4(source)) => {
+            let source = RouteAttribute::PrefSource(RouteAddress::Inet(source));
+            message.attributes.push(source);
+        }
+        (IpNetwork::V6(_), IpAddr::V6(source)) => {
+            let source = RouteAttribute::PrefSource(RouteAddress::Inet6(source));
+            message.attributes.push(source);
+        }
+        _ => {}
+    }
     message.header.protocol = RouteProtocol::Other(ROUTE_PROTOCOL);
     message
 }

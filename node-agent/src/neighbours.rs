@@ -6,7 +6,7 @@
 //! router on the way to it, and the answer is given to OVS and renewed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::underlay::{MacAddress, Routes};
@@ -27,33 +27,33 @@ pub struct Known {
     /// The routes of the node.
     pub routes: Routes,
     /// The neighbours the kernel can send to.
-    pub kernel: BTreeMap<Ipv4Addr, MacAddress>,
+    pub kernel: BTreeMap<IpAddr, MacAddress>,
     /// The tunnel neighbours of OVS; `None` on the kernel datapath, which uses the kernel's.
-    pub ovs: Option<BTreeMap<Ipv4Addr, MacAddress>>,
+    pub ovs: Option<BTreeMap<IpAddr, MacAddress>>,
 }
 
 /// What to do in a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Neighbours to send a datagram to, so that the kernel resolves them.
-    pub probe: BTreeSet<Ipv4Addr>,
+    pub probe: BTreeSet<IpAddr>,
     /// Entries to give to OVS.
-    pub set: BTreeMap<Ipv4Addr, MacAddress>,
+    pub set: BTreeMap<IpAddr, MacAddress>,
 }
 
 /// What is remembered between rounds.
 #[derive(Clone, Debug, Default)]
 pub struct Keeper {
     /// When the entry of a neighbour was renewed last; durations since a fixed moment.
-    renewed: BTreeMap<Ipv4Addr, Duration>,
+    renewed: BTreeMap<IpAddr, Duration>,
     /// The neighbours the datapath knows.
-    resolved: BTreeSet<Ipv4Addr>,
+    resolved: BTreeSet<IpAddr>,
     fruitless_rounds: u32,
 }
 
 impl Keeper {
     /// What to do, at `now` since a fixed moment.
-    pub fn plan(&mut self, now: Duration, peers: &[Ipv4Addr], known: &Known) -> Round {
+    pub fn plan(&mut self, now: Duration, peers: &[IpAddr], known: &Known) -> Round {
         let neighbours: BTreeSet<_> = peers
             .iter()
             .filter_map(|peer| known.routes.next_hop(*peer))
@@ -95,7 +95,7 @@ impl Keeper {
     }
 
     /// OVS has taken this entry.
-    pub fn taken(&mut self, neighbour: Ipv4Addr) {
+    pub fn taken(&mut self, neighbour: IpAddr) {
         self.resolved.insert(neighbour);
     }
 
@@ -106,8 +106,8 @@ impl Keeper {
     }
 
     /// The peers that a packet would reach at once.
-    pub fn resolved(&self, peers: &[Ipv4Addr], routes: &Routes) -> BTreeSet<Ipv4Addr> {
-        let is_resolved = |peer: &&Ipv4Addr| {
+    pub fn resolved(&self, peers: &[IpAddr], routes: &Routes) -> BTreeSet<IpAddr> {
+        let is_resolved = |peer: &&IpAddr| {
             routes
                 .next_hop(**peer)
                 .is_some_and(|hop| self.resolved.contains(&hop))
@@ -134,15 +134,17 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 12);
-    const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-    const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 12));
+    const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
     const OTHER: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 2]);
 
-    fn known(kernel: &[(Ipv4Addr, MacAddress)], ovs: Option<&[(Ipv4Addr, MacAddress)]>) -> Known {
+    fn known(kernel: &[(IpAddr, MacAddress)], ovs: Option<&[(IpAddr, MacAddress)]>) -> Known {
         let mut routes = Routes::default();
         routes.add("192.0.2.0/24".parse().unwrap(), None);
         routes.add("0.0.0.0/0".parse().unwrap(), Some(ROUTER));

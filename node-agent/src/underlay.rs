@@ -6,10 +6,10 @@ mod routes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use futures_util::TryStreamExt as _;
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
@@ -109,11 +109,15 @@ impl Underlay {
     ///
     /// # Errors
     /// If the kernel cannot be asked.
-    pub async fn link_with(&self, address: Ipv4Addr) -> Result<Option<Link>, UnderlayError> {
+    pub async fn link_with(&self, address: IpAddr) -> Result<Option<Link>, UnderlayError> {
         let error = failed("list addresses");
         let list = self.handle.address().get().execute();
         let messages: Vec<_> = list.try_collect().await.map_err(|cause| error(&cause))?;
-        let local = AddressAttribute::Local(IpAddr::V4(address));
+        // IPv6 addresses without a peer stand in another attribute than IPv4 addresses.
+        let local = match address {
+            IpAddr::V4(_) => AddressAttribute::Local(address),
+            IpAddr::V6(_) => AddressAttribute::Address(address),
+        };
         let Some(index) = messages
             .iter()
             .find(|message| message.attributes.contains(&local))
@@ -137,43 +141,37 @@ impl Underlay {
         Ok(name.zip(mtu).map(|(name, mtu)| Link { index, name, mtu }))
     }
 
-    /// The IPv4 routes of the main table, of all links or of one.
+    /// The routes of the main table, of all links or of one.
     ///
     /// # Errors
     /// If the kernel cannot be asked.
     pub async fn routes(&self, link: Option<u32>) -> Result<Routes, UnderlayError> {
         let error = failed("list routes");
-        let list = self
-            .handle
-            .route()
-            .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
-            .execute();
-        let messages: Vec<_> = list.try_collect().await.map_err(|cause| error(&cause))?;
         let mut routes = Routes::default();
-        for (network, gateway) in messages
-            .iter()
-            .filter_map(|message| main_route(message, link))
-        {
-            routes.add(network, gateway);
+        for family in [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        ] {
+            let list = self.handle.route().get(family).execute();
+            let messages: Vec<_> = list.try_collect().await.map_err(|cause| error(&cause))?;
+            let found = messages.iter();
+            for (network, gateway) in found.filter_map(|message| main_route(message, link)) {
+                routes.add(network, gateway);
+            }
         }
         Ok(routes)
     }
 
-    /// The IPv4 neighbours with a usable link-layer address, of all links or of one.
+    /// The neighbours with a usable link-layer address, of all links or of one.
     ///
     /// # Errors
     /// If the kernel cannot be asked.
     pub async fn neighbours(
         &self,
         link: Option<u32>,
-    ) -> Result<BTreeMap<Ipv4Addr, MacAddress>, UnderlayError> {
+    ) -> Result<BTreeMap<IpAddr, MacAddress>, UnderlayError> {
         let error = failed("list neighbours");
-        let list = self
-            .handle
-            .neighbours()
-            .get()
-            .set_address_family(AddressFamily::Inet)
-            .execute();
+        let list = self.handle.neighbours().get().execute();
         let messages: Vec<_> = list.try_collect().await.map_err(|cause| error(&cause))?;
         Ok(messages
             .iter()
@@ -181,22 +179,29 @@ impl Underlay {
             .collect())
     }
 
-    /// Makes the kernel resolve a neighbour, by sending it an empty datagram. That the neighbour is
+    /// Makes the kernel resolve neighbours of a link, by sending them an empty datagram. That the neighbour is
     /// not there yet, or refuses, is no error.
     ///
     /// # Errors
     /// If nothing can be sent from `from`.
     pub async fn probe(
         &self,
-        from: Ipv4Addr,
-        neighbours: impl IntoIterator<Item = Ipv4Addr>,
+        from: IpAddr,
+        link: u32,
+        neighbours: impl IntoIterator<Item = IpAddr>,
     ) -> Result<(), UnderlayError> {
         let error = failed("send from the tunnel endpoint address");
-        let socket = UdpSocket::bind(SocketAddrV4::new(from, 0))
+        let socket = UdpSocket::bind(SocketAddr::new(from, 0))
             .await
             .map_err(|cause| error(&cause))?;
         for neighbour in neighbours {
-            let target = SocketAddrV4::new(neighbour, DISCARD_PORT);
+            let target = match neighbour {
+                // A router may have no other address than one of its link.
+                IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                    SocketAddrV6::new(v6, DISCARD_PORT, 0, link).into()
+                }
+                other => SocketAddr::new(other, DISCARD_PORT),
+            };
             match socket.send_to(&[], target).await {
                 Ok(_) => {}
                 Err(cause) if is_answer_of_neighbour(&cause) => {}
@@ -217,16 +222,22 @@ fn is_answer_of_neighbour(error: &io::Error) -> bool {
     )
 }
 
-fn main_route(
-    message: &RouteMessage,
-    link: Option<u32>,
-) -> Option<(Ipv4Network, Option<Ipv4Addr>)> {
+fn main_route(message: &RouteMessage, link: Option<u32>) -> Option<(IpNetwork, Option<IpAddr>)> {
     if message.header.table != RouteHeader::RT_TABLE_MAIN
         || message.header.kind != RouteType::Unicast
     {
         return None;
     }
-    let (mut through, mut destination, mut gateway) = (None, Ipv4Addr::UNSPECIFIED, None);
+    let address = |address: &RouteAddress| match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    };
+    let everywhere = match message.header.address_family {
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let (mut through, mut destination, mut gateway) = (None, everywhere, None);
     let mut attributes: Vec<_> = message.attributes.iter().collect();
     for attribute in &message.attributes {
         // Of several next hops the first will do: OVS knows no multipath either.
@@ -240,22 +251,19 @@ fn main_route(
     for attribute in attributes {
         match attribute {
             RouteAttribute::Oif(index) => through = Some(*index),
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = Some(*address),
+            RouteAttribute::Destination(found) => destination = address(found)?,
+            RouteAttribute::Gateway(found) => gateway = Some(address(found)?),
             _ => {}
         }
     }
     if link.is_some() && through != link {
         return None;
     }
-    let network = Ipv4Network::new(destination, message.header.destination_prefix_length).ok()?;
+    let network = IpNetwork::new(destination, message.header.destination_prefix_length).ok()?;
     Some((network, gateway))
 }
 
-fn usable_neighbour(
-    message: &NeighbourMessage,
-    link: Option<u32>,
-) -> Option<(Ipv4Addr, MacAddress)> {
+fn usable_neighbour(message: &NeighbourMessage, link: Option<u32>) -> Option<(IpAddr, MacAddress)> {
     use NeighbourState::{Delay, Permanent, Probe, Reachable, Stale};
     if link.is_some_and(|index| message.header.ifindex != index)
         || !matches!(
@@ -269,7 +277,10 @@ fn usable_neighbour(
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => {
-                address = Some(*found)
+                address = Some(IpAddr::V4(*found));
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => {
+                address = Some(IpAddr::V6(*found));
             }
             NeighbourAttribute::LinkLayerAddress(bytes) => {
                 mac = bytes.as_slice().try_into().ok().map(MacAddress::new);

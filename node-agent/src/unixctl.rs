@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Unixctl {
     pub async fn tunnel_neighbours(
         &mut self,
         bridge: &str,
-    ) -> Result<BTreeMap<Ipv4Addr, MacAddress>, UnixctlError> {
+    ) -> Result<BTreeMap<IpAddr, MacAddress>, UnixctlError> {
         Ok(parse_neighbours(
             &self.call("tnl/neigh/show", &[]).await?,
             bridge,
@@ -108,7 +108,7 @@ impl Unixctl {
     pub async fn set_tunnel_neighbour(
         &mut self,
         bridge: &str,
-        address: Ipv4Addr,
+        address: IpAddr,
         mac: MacAddress,
     ) -> Result<(), UnixctlError> {
         let params = [bridge, &address.to_string(), &mac.to_string()];
@@ -186,7 +186,7 @@ fn sockets(rundir: &Path, pidfile: Option<&str>) -> Vec<PathBuf> {
 }
 
 /// Reads the table `tnl/neigh/show` prints: address, link-layer address, bridge.
-fn parse_neighbours(text: &str, bridge: &str) -> BTreeMap<Ipv4Addr, MacAddress> {
+fn parse_neighbours(text: &str, bridge: &str) -> BTreeMap<IpAddr, MacAddress> {
     let mut neighbours = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
@@ -195,7 +195,7 @@ fn parse_neighbours(text: &str, bridge: &str) -> BTreeMap<Ipv4Addr, MacAddress> 
         else {
             continue;
         };
-        // The heading, and IPv6 neighbours, are no IPv4 addresses.
+        // The heading is no address.
         if let (Ok(address), Some(mac)) = (address.parse(), MacAddress::parse(mac))
             && of_bridge == bridge
         {
@@ -219,7 +219,9 @@ IP                                            MAC                 Bridge
 fe80::1                                       aa:55:aa:55:00:03   br-phy
 ";
         let mac = MacAddress::new([0xaa, 0x55, 0xaa, 0x55, 0, 1]);
-        let expected = [(Ipv4Addr::new(10, 98, 0, 12), mac)].into();
+        let other = MacAddress::new([0xaa, 0x55, 0xaa, 0x55, 0, 3]);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let expected = [(address("10.98.0.12"), mac), (address("fe80::1"), other)].into();
         assert_eq!(parse_neighbours(text, "br-phy"), expected);
         assert!(parse_neighbours("", "br-phy").is_empty());
     }

@@ -44,7 +44,7 @@ impl Planner<'_> {
             ]),
         };
         if let Some(mtu) = self.observed.underlay_mtu {
-            let mtu = Datum::from(i64::from(pod_mtu(mtu)));
+            let mtu = Datum::from(i64::from(pod_mtu(mtu, self.config.encap_ip)));
             gateway.columns.insert("mtu_request", mtu);
         }
         [tunnel, gateway]

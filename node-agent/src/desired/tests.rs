@@ -26,7 +26,7 @@ fn config() -> Config {
     Config {
         node_name: "node-1".to_owned(),
         bridge: "br-int".to_owned(),
-        encap_ip: Ipv4Addr::new(10, 98, 0, 11),
+        encap_ip: IpAddr::from([10, 98, 0, 11]),
         controllers: ["tcp:10.99.0.1:6653".to_owned()].into(),
         managers: ["tcp:10.99.0.1:6640".to_owned()].into(),
         datapath: Datapath::Netdev,
@@ -411,7 +411,7 @@ fn empty_datapath_type_is_the_kernel_datapath() {
 #[test]
 fn tunnel_with_another_endpoint_is_corrected_in_place() {
     let mut config = config();
-    config.encap_ip = Ipv4Addr::new(10, 98, 0, 99);
+    config.encap_ip = IpAddr::from([10, 98, 0, 99]);
     let operations = operations(&config, &observed(), &settled());
     let update = operations
         .iter()
@@ -457,7 +457,7 @@ fn tunnel_on_another_bridge_is_moved() {
 #[test]
 fn resolved_peers_are_reported_once_the_controller_has_named_peers() {
     let mut world = settled();
-    let peers = [Ipv4Addr::new(10, 98, 0, 13), Ipv4Addr::new(10, 98, 0, 99)];
+    let peers = [IpAddr::from([10, 98, 0, 13]), IpAddr::from([10, 98, 0, 99])];
     let observed = Observed {
         resolved: peers.into(),
         ..observed()
@@ -497,4 +497,11 @@ fn database_without_root_row_is_refused_with_the_cure() {
         error.to_string().contains("ovs-vsctl --no-wait init"),
         "{error}"
     );
+}
+
+#[test]
+fn pods_of_an_ipv6_underlay_have_twenty_bytes_less() {
+    let [v4, v6] = ["10.98.0.11", "2001:db8::11"].map(|text| text.parse().unwrap());
+    assert_eq!(pod_mtu(1500, v4), 1434);
+    assert_eq!(pod_mtu(1500, v6), 1414);
 }
