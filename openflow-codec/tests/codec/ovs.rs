@@ -54,27 +54,23 @@ impl Ovs {
                 &control,
             ],
         );
-        let db = format!("--db={database}");
-        ovs.run("ovs-vsctl", &[&db, "--no-wait", "init"]);
-        ovs.run(
-            "ovs-vsctl",
-            &[
-                &db,
-                "add-br",
-                "br0",
-                "--",
-                "set",
-                "bridge",
-                "br0",
-                "datapath_type=dummy",
-                "fail-mode=secure",
-            ],
-        );
+        ovs.vsctl(&["--no-wait", "init"]);
+        ovs.vsctl(&[
+            "add-br",
+            "br0",
+            "--",
+            "set",
+            "bridge",
+            "br0",
+            "datapath_type=dummy",
+            "fail-mode=secure",
+        ]);
         ovs.wait_for("br0.mgmt");
         ovs
     }
 
-    fn path(&self, name: &str) -> String {
+    /// A file or socket in the directory of the switch.
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
     }
 
@@ -83,7 +79,8 @@ impl Ovs {
         format!("unix:{}", self.path("br0.mgmt"))
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+    /// A program that keeps its files in the directory of the switch.
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments);
         for variable in ["OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"] {
@@ -125,6 +122,14 @@ impl Ovs {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Runs `ovs-vsctl`, which waits for vswitchd to do what it says.
+    pub(crate) fn vsctl(&self, arguments: &[&str]) -> String {
+        let db = format!("--db=unix:{}", self.path("db.sock"));
+        let mut all = vec![db.as_str()];
+        all.extend(arguments);
+        self.run("ovs-vsctl", &all)
+    }
+
     /// Runs `ovs-ofctl` in OpenFlow 1.5.
     pub(crate) fn ofctl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["-O", "OpenFlow15"];
@@ -157,7 +162,12 @@ impl Ovs {
 
     /// An OpenFlow connection to the bridge, past HELLO.
     pub(crate) fn connect(&self) -> Connection {
-        let stream = UnixStream::connect(self.path("br0.mgmt")).expect("br0.mgmt");
+        self.connect_through("br0.mgmt")
+    }
+
+    /// The same by a socket of this name.
+    pub(crate) fn connect_through(&self, name: &str) -> Connection {
+        let stream = UnixStream::connect(self.path(name)).expect("the switch's socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let mut connection = Connection {
             stream,
