@@ -5,6 +5,8 @@
 mod actions;
 #[path = "codec/cases.rs"]
 mod cases;
+#[path = "codec/coverage.rs"]
+mod coverage;
 #[path = "codec/generate.rs"]
 mod generate;
 #[path = "codec/generate_messages.rs"]
@@ -23,3 +25,7 @@ mod properties;
 mod sample;
 #[path = "codec/stored.rs"]
 mod stored;
+#[path = "codec/survey.rs"]
+mod survey;
+#[path = "codec/vectors.rs"]
+mod vectors;

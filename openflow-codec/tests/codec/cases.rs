@@ -7,7 +7,7 @@ use openflow_codec::oxm::Prerequisite;
 use openflow_codec::{Field, Flow, Frame, Match, Message, Xid};
 
 use crate::ovs::Ovs;
-use crate::{generate, generate_messages, messages, sample};
+use crate::{actions, generate, generate_messages, messages, sample};
 
 /// A message and a part of what ovs-ofctl says of it.
 pub(crate) struct Case {
@@ -91,8 +91,10 @@ fn before(field: Field) -> Match {
     let ip = |ethertype: u16, number: u8| ethernet(ethertype).with(Field::IpProto, number);
     let tracked = |ethertype: u16| ethernet(ethertype).with_masked(Field::CtState, 0x22u8, 0x22u8);
     match (field, field.info().prerequisite) {
-        (Field::NdTarget | Field::NdSll, _) => ip(0x86dd, 58).with(Field::Icmpv6Type, 135u8),
-        (Field::NdTll, _) => ip(0x86dd, 58).with(Field::Icmpv6Type, 136u8),
+        (Field::NdTarget | Field::NdSll | Field::NdReserved, _) => {
+            ip(0x86dd, 58).with(Field::Icmpv6Type, 135u8)
+        }
+        (Field::NdTll | Field::NdOptionsType, _) => ip(0x86dd, 58).with(Field::Icmpv6Type, 136u8),
         (Field::CtIpv6Src | Field::CtIpv6Dst, _) => tracked(0x86dd),
         (Field::CtTpSrc | Field::CtTpDst, _) => tracked(0x0800).with(Field::CtIpProto, 6u8),
         (_, Prerequisite::None) => Match::any(),
@@ -107,6 +109,49 @@ fn before(field: Field) -> Match {
         (_, Prerequisite::Icmpv4) => ip(0x0800, 1),
         (_, Prerequisite::Icmpv6) => ip(0x86dd, 58),
         (_, Prerequisite::CtState) => tracked(0x0800),
+    }
+}
+
+/// Fields on the wire that we read in a match and never write there.
+const FOREIGN: &[&str] = &[
+    "000000020005",
+    "000008021005",
+    "0000090410001000",
+    "0001de1000000001000000020000000300000004",
+    "0001e01000000001000000020000000300000004",
+    "0001e21000000001000000020000000300000004",
+    "0001e41000000001000000020000000300000004",
+];
+
+/// A flow_mod with each of [`FOREIGN`].
+pub(crate) fn foreign() -> Vec<Vec<u8>> {
+    const MATCH: usize = 48;
+    let flow_mod = |fields: &&str| {
+        let fields = actions::unhex(fields);
+        let mut bytes = actions::flow_mod_with(&[]);
+        bytes.truncate(MATCH);
+        bytes.extend([0, 1, 0, 4 + fields.len() as u8]);
+        bytes.extend(fields);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        let length = (bytes.len() as u16).to_be_bytes();
+        bytes[2..4].copy_from_slice(&length);
+        bytes
+    };
+    FOREIGN.iter().map(flow_mod).collect()
+}
+
+#[test]
+fn matches_that_we_never_write_are_what_ovs_ofctl_says_they_are() {
+    let ovs = Ovs::start();
+    for bytes in foreign() {
+        let frame = Frame::from_bytes(&bytes).expect("a frame");
+        let message = Message::decode(&frame, &sample::context());
+        let Ok(Message::FlowMod(flow_mod)) = message else {
+            panic!("{message:?}");
+        };
+        let text = ovs.ofctl(&["ofp-print", &actions::hex(&bytes)]);
+        let told = format!("priority=1,{} actions=drop", flow_mod.flow.flow_match);
+        assert!(text.contains(&told), "{told}: {text}");
     }
 }
 

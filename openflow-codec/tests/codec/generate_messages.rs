@@ -261,15 +261,17 @@ fn packets() -> Kinds {
         (
             packet(),
             prop::option::of(61u32..2000),
+            prop::option::of(0u32..1000),
             prop::option::of((0u8..254).prop_map(TableId)),
             prop::option::of(any::<u64>().prop_map(Cookie)),
             metadata(),
             bytes(20),
         )
             .prop_map(
-                |(packet, full_len, table, cookie, metadata, userdata)| PacketIn2 {
+                |(packet, full_len, buffer_id, table, cookie, metadata, userdata)| PacketIn2 {
                     packet,
                     full_len,
+                    buffer_id,
                     table,
                     cookie,
                     reason: Some(1),
