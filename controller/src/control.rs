@@ -373,8 +373,8 @@ impl Control {
                 Change::Delete(key) => {
                     self.rejected.remove(key);
                     self.places.remove(key);
-                    if key.kind == Kind::Node && self.node_objects.remove(&key.name) {
-                        let record = self.nodes.get(&key.name);
+                    if key.kind == Kind::Node && self.node_objects.remove(&*key.name) {
+                        let record = self.nodes.get(&*key.name);
                         self.unjudged
                             .extend(record.and_then(|record| record.machine));
                     }

@@ -30,7 +30,9 @@ use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, 
 use crate::explain::Scope;
 use crate::ingest::{self, Parsed};
 use crate::layer::Owner;
-use crate::model::{Families, Family, Kind, Labels, Node, ObjectKey, Pod, pod_families, underlay};
+use crate::model::{
+    Families, Family, Kind, Labels, Name, Node, ObjectKey, Pod, pod_families, underlay,
+};
 use crate::pipeline::Builder;
 use crate::stage;
 
@@ -236,7 +238,7 @@ impl Compiler {
     }
 
     /// A namespace's object is as given, or gone.
-    fn set_namespace(&mut self, name: &str, labels: Option<Labels>, dirty: &mut Dirty) {
+    fn set_namespace(&mut self, name: &Name, labels: Option<Labels>, dirty: &mut Dirty) {
         if self.identities.set_namespace(name, labels) {
             dirty.policies.extend(self.policies.selecting_namespaces());
         }

@@ -3,10 +3,9 @@
 //!
 //! Nothing is allocated or stored: every replica, and every restart, computes the same value.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::PORT_KEY;
+use crate::model::{Labels, PORT_KEY};
 use crate::pipeline::register::{
     EGRESS_ISOLATED, IDENTITY_MASK, LABEL_BITS, NAMESPACE_BITS, NAMESPACE_MASK, VALID,
 };
@@ -75,9 +74,9 @@ impl Identifier {
     }
 
     /// The identity of Pods with exactly these identity-relevant labels.
-    pub(crate) fn identity(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Identity {
+    pub(crate) fn identity(&self, namespace: &str, labels: &Labels) -> Identity {
         let mut hasher = blake3::Hasher::new_keyed(&self.label_key);
-        for (key, value) in labels {
+        for (key, value) in labels.iter() {
             for part in [key, value] {
                 hasher.update(&(part.len() as u64).to_be_bytes());
                 hasher.update(part.as_bytes());
@@ -124,10 +123,10 @@ pub(crate) fn counts_only_when_named(key: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
         pairs
             .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .map(|(k, v)| ((*k).into(), (*v).into()))
             .collect()
     }
 

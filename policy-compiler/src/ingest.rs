@@ -14,7 +14,7 @@ mod selector;
 mod service;
 
 use crate::change::Object;
-use crate::model::{EndpointSlice, Kind, Labels, Node, ObjectKey, Pod, Policy, Service};
+use crate::model::{EndpointSlice, Kind, Labels, Name, Node, ObjectKey, Pod, Policy, Service};
 
 /// Why an object is refused: the field, what is wrong with it and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ impl Rejected {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Parsed {
     Node(Node),
-    Namespace { name: String, labels: Labels },
+    Namespace { name: Name, labels: Labels },
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A layer: a set of flows and groups with the owners of each, and the change between two states.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow_codec::{Cookie, Flow, Group, GroupId};
@@ -9,6 +9,7 @@ use openflow_codec::{Cookie, Flow, Group, GroupId};
 use crate::change::AttachmentKey;
 use crate::explain::Why;
 use crate::model::ObjectKey;
+use crate::small_set::SmallSet;
 
 /// Difference between two states of a layer. Applying `remove` after `add` is safe: a cookie in
 /// `remove` is never the cookie of a wanted flow.
@@ -53,14 +54,7 @@ pub(crate) enum Owner {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) flow: Arc<Flow>,
-    owners: Several,
-}
-
-/// Owners of one flow; nearly every flow has one.
-#[derive(Debug)]
-enum Several {
-    One(Arc<Owner>),
-    Many(BTreeSet<Arc<Owner>>),
+    owners: SmallSet<Arc<Owner>>,
 }
 
 /// A set of flows by cookie, each with the owners that want it, and groups by number.
@@ -103,10 +97,10 @@ impl Layer {
     fn want(&mut self, flow: Arc<Flow>, owner: &Arc<Owner>) {
         let cookie = flow.cookie;
         match self.flows.get_mut(&cookie) {
-            Some(entry) => entry.owners.insert(owner),
+            Some(entry) => entry.owners.insert(Arc::clone(owner)),
             None => {
                 self.before.entry(cookie).or_insert(false);
-                let owners = Several::One(Arc::clone(owner));
+                let owners = SmallSet::One(Arc::clone(owner));
                 self.flows.insert(cookie, Entry { flow, owners });
             }
         }
@@ -116,7 +110,8 @@ impl Layer {
         let Some(entry) = self.flows.get_mut(&cookie) else {
             return;
         };
-        if entry.owners.remove(owner) {
+        entry.owners.remove(owner);
+        if entry.owners.is_empty() {
             self.before.entry(cookie).or_insert(true);
             self.flows.remove(&cookie);
         }
@@ -190,38 +185,4 @@ fn reasons(flows: &[(Cookie, Why)], cookie: Cookie) -> &[(Cookie, Why)] {
     let rest = flows.get(first..).unwrap_or_default();
     let count = rest.partition_point(|(other, _)| *other == cookie);
     rest.get(..count).unwrap_or_default()
-}
-
-impl Several {
-    fn insert(&mut self, owner: &Arc<Owner>) {
-        match self {
-            Self::One(only) if only == owner => {}
-            Self::One(only) => {
-                let both = BTreeSet::from([Arc::clone(only), Arc::clone(owner)]);
-                *self = Self::Many(both);
-            }
-            Self::Many(all) => {
-                all.insert(Arc::clone(owner));
-            }
-        }
-    }
-
-    /// Whether nobody is left.
-    fn remove(&mut self, owner: &Arc<Owner>) -> bool {
-        match self {
-            Self::One(only) => only == owner,
-            Self::Many(all) => {
-                all.remove(owner);
-                all.is_empty()
-            }
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Arc<Owner>> {
-        let (one, many) = match self {
-            Self::One(only) => (Some(only), None),
-            Self::Many(all) => (None, Some(all.iter())),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
-    }
 }

@@ -16,6 +16,7 @@ pub mod ingest;
 mod layer;
 pub mod model;
 pub mod pipeline;
+mod small_set;
 mod stage;
 
 pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};

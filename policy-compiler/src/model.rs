@@ -2,7 +2,9 @@
 //! Our nouns: objects after the edge, with nothing left that could be malformed.
 
 mod family;
+mod labels;
 mod mac;
+mod name;
 mod node;
 mod object_key;
 mod pod;
@@ -11,7 +13,9 @@ mod selector;
 mod service;
 
 pub use family::{Addresses, Families, Family};
+pub use labels::Labels;
 pub use mac::{MacAddr, ParseMacError};
+pub use name::Name;
 pub use node::Node;
 pub(crate) use node::{pod_families, underlay};
 pub use object_key::{Kind, ObjectKey, ParseKeyError};
@@ -22,9 +26,6 @@ pub use policy::{
 };
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort, TargetPort};
-
-/// Labels of an object.
-pub type Labels = std::collections::BTreeMap<String, String>;
 
 /// Label every namespace carries with its own name (set by the API server).
 pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use api_types::{FileState, Problem, Severity, SourceFile};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy_compiler::model::Name;
 use policy_compiler::{Change, Kind, Object, ObjectKey};
 
 use super::document::{Outcome, Syntax, parse};
@@ -32,7 +33,7 @@ pub struct Catalog {
     /// Definitions of each object, by file.
     definitions: BTreeMap<ObjectKey, BTreeMap<Arc<str>, Definition>>,
     /// How many objects in force live in each namespace.
-    inhabitants: BTreeMap<String, usize>,
+    inhabitants: BTreeMap<Name, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -263,7 +264,7 @@ impl Catalog {
 
     /// An API server knows the namespace of every object. Where no manifest defines it, it is
     /// implied: it exists and has no labels but its name.
-    fn imply(&self, touched: BTreeMap<String, (bool, bool)>, changes: &mut Vec<Change>) {
+    fn imply(&self, touched: BTreeMap<Name, (bool, bool)>, changes: &mut Vec<Change>) {
         for (name, (was_defined, was_implied)) in touched {
             let key = ObjectKey::new(Kind::Namespace, "", &name);
             let defined = self.is_defined(&name);
@@ -274,7 +275,7 @@ impl Catalog {
             if inhabited && (was_defined || !was_implied) {
                 changes.retain(|change| *change != Change::Delete(key.clone()));
                 let metadata = ObjectMeta {
-                    name: Some(name),
+                    name: Some(name.to_string()),
                     ..ObjectMeta::default()
                 };
                 let namespace = Namespace {
@@ -293,8 +294,8 @@ impl Catalog {
             .contains_key(&ObjectKey::new(Kind::Namespace, "", namespace))
     }
 
-    fn count(&mut self, namespace: &str, born: bool) {
-        let count = self.inhabitants.entry(namespace.to_owned()).or_insert(0);
+    fn count(&mut self, namespace: &Name, born: bool) {
+        let count = self.inhabitants.entry(namespace.clone()).or_insert(0);
         *count = if born {
             *count + 1
         } else {

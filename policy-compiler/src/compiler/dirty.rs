@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::change::AttachmentKey;
-use crate::model::{ObjectKey, Pod};
+use crate::model::{Name, ObjectKey, Pod};
 
 /// Sets of things to be made anew.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Dirty {
     /// Services.
     pub(super) services: BTreeSet<ObjectKey>,
     /// Namespaces whose Services take their endpoints from Pods.
-    pub(super) endpoints_in: BTreeSet<String>,
+    pub(super) endpoints_in: BTreeSet<Name>,
     /// Nodes whose own port changed.
     pub(super) nodes: BTreeSet<String>,
     /// Routes between all nodes.

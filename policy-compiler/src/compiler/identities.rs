@@ -7,12 +7,15 @@ use super::{Compiler, Dirty};
 use crate::change::Output;
 use crate::identity::{Identifier, Identity, counts_only_when_named};
 use crate::ingest::Rejected;
-use crate::model::{Labels, METADATA_NAME, ObjectKey, Pod, Protocol, Selector, port_key};
+use crate::model::{
+    Kind, Labels, METADATA_NAME, Name, ObjectKey, PORT_KEY, Pod, Protocol, Selector, port_key,
+};
+use crate::small_set::SmallSet;
 
 /// All identities.
 pub(super) struct Identities {
     identifier: Identifier,
-    namespaces: BTreeMap<String, NamespaceState>,
+    namespaces: BTreeMap<Name, NamespaceState>,
     of_pod: BTreeMap<ObjectKey, Identity>,
     /// Attribute keys that count only when named, with the number of policies that name them.
     named_keys: BTreeMap<String, usize>,
@@ -28,7 +31,8 @@ struct NamespaceState {
 /// Pods that share an identity.
 struct Members {
     labels: Labels,
-    pods: BTreeSet<ObjectKey>,
+    /// By name.
+    pods: SmallSet<Name>,
 }
 
 impl Identities {
@@ -51,23 +55,23 @@ impl Identities {
     }
 
     /// A namespace's object is as given, or gone; whether that changes what selectors select.
-    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<Labels>) -> bool {
-        let state = self.namespaces.entry(name.to_owned()).or_default();
+    pub(super) fn set_namespace(&mut self, name: &Name, labels: Option<Labels>) -> bool {
+        let state = self.namespaces.entry(name.clone()).or_default();
         let before = state.exists().then(|| state.labels_of(name));
         state.labels = labels;
         let after = state.exists().then(|| state.labels_of(name));
         if after.is_none() {
-            self.namespaces.remove(name);
+            self.namespaces.remove(&**name);
         }
         before != after
     }
 
     /// Namespaces that `selector` selects, by name.
-    pub(super) fn namespaces(&self, selector: &Selector) -> impl Iterator<Item = &str> {
+    pub(super) fn namespaces(&self, selector: &Selector) -> impl Iterator<Item = &Name> {
         self.namespaces
             .iter()
             .filter(|(name, state)| selector.matches(&state.labels_of(name)))
-            .map(|(name, _)| name.as_str())
+            .map(|(name, _)| name)
     }
 
     /// Identities of a namespace whose labels `selector` selects.
@@ -137,18 +141,27 @@ impl Identities {
     /// Pods of a namespace that `selector` selects.
     pub(super) fn pods(
         &self,
-        namespace: &str,
+        namespace: &Name,
         selector: &Selector,
     ) -> impl Iterator<Item = ObjectKey> {
-        let identities = self.namespaces.get(namespace).into_iter();
+        let key = move |pod: &Name| ObjectKey::new(Kind::Pod, namespace, pod);
+        let identities = self.namespaces.get(&**namespace).into_iter();
         identities
             .flat_map(|state| state.identities.values())
             .filter(|members| selector.matches(&members.labels))
-            .flat_map(|members| members.pods.iter().cloned())
+            .flat_map(move |members| members.pods.iter().map(key))
     }
 
     fn relevant(&self, pod: &Pod) -> Labels {
         let counts = |key: &str| !counts_only_when_named(key) || self.named_keys.contains_key(key);
+        // Labels that all count are shared with the Pod.
+        let all = |labels: &Labels| {
+            let mut keys = labels.iter().map(|(key, _)| key);
+            keys.all(|key| counts(key) && !key.starts_with(PORT_KEY))
+        };
+        if pod.named_ports.is_empty() && all(&pod.labels) {
+            return pod.labels.clone();
+        }
         pod.attributes().filter(|(key, _)| counts(key)).collect()
     }
 
@@ -158,18 +171,15 @@ impl Identities {
         let new_namespace = !state.exists();
         let members = state.identities.entry(identity).or_insert_with(|| Members {
             labels: labels.clone(),
-            pods: BTreeSet::new(),
+            pods: SmallSet::default(),
         });
         if members.labels != labels {
-            let other = members
-                .pods
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let other = members.pods.iter().next().cloned();
+            let other = ObjectKey::new(Kind::Pod, &pod.namespace, other.unwrap_or_default());
             return Err(Collision { identity, other });
         }
         let new_identity = members.pods.is_empty();
-        members.pods.insert(pod.clone());
+        members.pods.insert(pod.name.clone());
         self.of_pod.insert(pod.clone(), identity);
         Ok(Added {
             identity,
@@ -181,16 +191,16 @@ impl Identities {
     /// Whether the identity, and whether the namespace, is gone with the Pod.
     fn remove(&mut self, pod: &ObjectKey) -> Option<(Identity, bool, bool)> {
         let identity = self.of_pod.remove(pod)?;
-        let state = self.namespaces.get_mut(&pod.namespace)?;
+        let state = self.namespaces.get_mut(&*pod.namespace)?;
         let members = state.identities.get_mut(&identity)?;
-        members.pods.remove(pod);
+        members.pods.remove(&pod.name);
         let identity_gone = members.pods.is_empty();
         if identity_gone {
             state.identities.remove(&identity);
         }
         let namespace_gone = !state.exists();
         if namespace_gone {
-            self.namespaces.remove(&pod.namespace);
+            self.namespaces.remove(&*pod.namespace);
         }
         Some((identity, identity_gone, namespace_gone))
     }
@@ -205,7 +215,7 @@ struct Added {
 /// Two label sets have one hash.
 struct Collision {
     identity: Identity,
-    other: String,
+    other: ObjectKey,
 }
 
 impl NamespaceState {
@@ -214,8 +224,8 @@ impl NamespaceState {
     }
 
     /// A namespace without object still has the label that every namespace has.
-    fn labels_of(&self, name: &str) -> Labels {
-        let own_name = || Labels::from([(METADATA_NAME.to_owned(), name.to_owned())]);
+    fn labels_of(&self, name: &Name) -> Labels {
+        let own_name = || Labels::from_iter([(METADATA_NAME.into(), name.clone())]);
         self.labels.clone().unwrap_or_else(own_name)
     }
 }

@@ -11,7 +11,7 @@ use crate::explain::{Clause, RuleRef, Scope, Why};
 use crate::identity::Identity;
 use crate::layer::Owner;
 use crate::model::{
-    Direction, Families, Labels, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports,
+    Direction, Families, Labels, Name, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports,
     Protocol, Rule, Selector, Tier, port_key,
 };
 use crate::pipeline::priority;
@@ -21,19 +21,18 @@ use crate::stage::policy::{self, Place, PortTerm, Unit, port_terms};
 /// All policies.
 #[derive(Default)]
 pub(super) struct Policies {
-    /// By namespace, then by key.
-    by_namespace: BTreeMap<String, BTreeMap<ObjectKey, Policy>>,
+    by_key: BTreeMap<ObjectKey, Policy>,
     /// Policies whose flows depend on the identities of a namespace.
-    reading: BTreeMap<String, BTreeSet<ObjectKey>>,
+    reading: BTreeMap<Name, BTreeSet<ObjectKey>>,
     /// The namespaces that each policy reads; the inverse.
-    reads: BTreeMap<ObjectKey, BTreeSet<String>>,
+    reads: BTreeMap<ObjectKey, Box<[Name]>>,
     /// Policies with a namespace selector.
     selecting_namespaces: BTreeSet<ObjectKey>,
     /// Policies with a peer that is nodes.
     selecting_nodes: BTreeSet<ObjectKey>,
     /// By namespace and direction: the Pod selectors of policies that isolate, each with the number
     /// of those policies. Many policies share few selectors.
-    isolating: BTreeMap<(String, Direction), BTreeMap<Selector, usize>>,
+    isolating: BTreeMap<(Name, Direction), BTreeMap<Selector, usize>>,
 }
 
 impl Policies {
@@ -54,8 +53,8 @@ impl Policies {
 
     /// Whether a policy isolates Pods with these labels in this direction. "If no policies exist in
     /// a namespace, then all ingress and egress traffic is allowed to and from pods in it."
-    pub(super) fn isolates(&self, namespace: &str, labels: &Labels, direction: Direction) -> bool {
-        let selectors = self.isolating.get(&(namespace.to_owned(), direction));
+    pub(super) fn isolates(&self, namespace: &Name, labels: &Labels, direction: Direction) -> bool {
+        let selectors = self.isolating.get(&(namespace.clone(), direction));
         selectors
             .into_iter()
             .flatten()
@@ -91,20 +90,17 @@ impl Policies {
 
     /// Every policy.
     pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
-        self.by_namespace
-            .values()
-            .flat_map(|policies| policies.keys().cloned())
+        self.by_key.keys().cloned()
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Policy> {
-        self.by_namespace.get(&key.namespace)?.get(key)
+        self.by_key.get(key)
     }
 
     fn set(&mut self, key: &ObjectKey, policy: Option<Policy>) -> Option<Policy> {
-        let in_namespace = self.by_namespace.entry(key.namespace.clone()).or_default();
         match policy {
-            Some(policy) => in_namespace.insert(key.clone(), policy),
-            None => in_namespace.remove(key),
+            Some(policy) => self.by_key.insert(key.clone(), policy),
+            None => self.by_key.remove(key),
         }
     }
 
@@ -121,7 +117,8 @@ impl Policies {
                 .insert(key.clone());
         }
         if !reads.identities_of.is_empty() {
-            self.reads.insert(key.clone(), reads.identities_of);
+            let identities_of = reads.identities_of.into_iter().collect();
+            self.reads.insert(key.clone(), identities_of);
         }
         if reads.namespaces {
             self.selecting_namespaces.insert(key.clone());
@@ -145,7 +142,7 @@ enum Count {
 /// What a policy's flows depend on beside the policy.
 #[derive(Default)]
 struct Reads {
-    identities_of: BTreeSet<String>,
+    identities_of: BTreeSet<Name>,
     namespaces: bool,
     nodes: bool,
 }
@@ -198,7 +195,7 @@ impl Compiler {
             let concerned = self
                 .pods
                 .iter()
-                .filter(|(_, pod)| pod.attributes().any(|(key, _)| changed.contains(&key)));
+                .filter(|(_, pod)| pod.attributes().any(|(key, _)| changed.contains(&*key)));
             dirty.pods.extend(concerned.map(|(key, _)| key.clone()));
         }
         let begin = policy
@@ -375,7 +372,7 @@ impl Compiler {
     /// Identities with a named port, and its number there.
     fn read_ports(
         &self,
-        namespaces: &[&str],
+        namespaces: &[&Name],
         pods: &Selector,
         protocol: Protocol,
         name: &str,
@@ -383,7 +380,7 @@ impl Compiler {
     ) -> Vec<(Identity, u16)> {
         reads
             .identities_of
-            .extend(namespaces.iter().map(|name| (*name).to_owned()));
+            .extend(namespaces.iter().map(|name| (*name).clone()));
         let mut found = Vec::new();
         for namespace in namespaces {
             found.extend(self.identities.select_port(namespace, pods, protocol, name));
@@ -432,7 +429,7 @@ impl Compiler {
             if pods.is_everything() {
                 units.insert(Unit::Namespace(self.identities.namespace_bits(namespace)));
             } else {
-                reads.identities_of.insert(namespace.to_owned());
+                reads.identities_of.insert(namespace.clone());
                 units.extend(self.identities.select(namespace, pods).map(Unit::Identity));
             }
         }
@@ -445,7 +442,7 @@ impl Compiler {
         policy: &'a Policy,
         scope: &NamespaceScope,
         reads: &mut Reads,
-    ) -> Vec<&'a str> {
+    ) -> Vec<&'a Name> {
         match scope {
             NamespaceScope::Own => vec![&policy.namespace],
             NamespaceScope::Selected(selector) => {

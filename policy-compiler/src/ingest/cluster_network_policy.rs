@@ -10,8 +10,8 @@ use crate::crd::{
     Subject, Transport,
 };
 use crate::model::{
-    Kind, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule, RuleAction, Selector,
-    Tier,
+    Kind, Name, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule, RuleAction,
+    Selector, Tier,
 };
 
 /// Highest number of a priority.
@@ -74,7 +74,7 @@ pub(super) fn parse(object: &ClusterNetworkPolicy) -> Result<Policy, Rejected> {
     }
     // "CNPs with no ingress rules do not affect ingress traffic", and likewise for egress.
     Ok(Policy {
-        namespace: String::new(),
+        namespace: Name::default(),
         name: key.name,
         tier,
         priority,
@@ -289,7 +289,7 @@ fn port_matches(field: &str, written: &Written) -> Result<Option<Vec<PortMatch>>
     match (transports.next(), name, transports.next()) {
         (None, None, _) => Ok(None),
         (None, Some(name), _) => {
-            let named = |protocol| PortMatch::Named(protocol, name.to_owned());
+            let named = |protocol| PortMatch::Named(protocol, name.into());
             Ok(Some(all.map(named).into()))
         }
         (Some((protocol, transport)), None, None) => {

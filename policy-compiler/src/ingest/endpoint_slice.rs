@@ -59,7 +59,7 @@ pub(super) fn parse(object: &Object) -> Result<EndpointSlice, Rejected> {
     Ok(EndpointSlice {
         namespace: key.namespace,
         name: key.name,
-        service,
+        service: service.into(),
         ports,
         ready,
     })

@@ -9,16 +9,18 @@ use super::Rejected;
 use crate::model::{Kind, ObjectKey, Protocol};
 
 pub(super) fn key(kind: Kind, metadata: &ObjectMeta) -> Result<ObjectKey, Rejected> {
-    let name = metadata.name.clone().filter(|name| !name.is_empty());
+    let name = metadata.name.as_ref().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Rejected::new("metadata.name", "is missing"))?;
     let namespace = if kind.namespaced() {
         let namespace = metadata
             .namespace
-            .clone()
+            .as_ref()
             .filter(|namespace| !namespace.is_empty());
-        namespace.ok_or_else(|| Rejected::new("metadata.namespace", "is missing"))?
+        namespace
+            .ok_or_else(|| Rejected::new("metadata.namespace", "is missing"))?
+            .as_str()
     } else {
-        String::new()
+        ""
     };
     Ok(ObjectKey::new(kind, namespace, name))
 }

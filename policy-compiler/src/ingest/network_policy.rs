@@ -195,7 +195,7 @@ fn port_match(field: &str, port: &NetworkPolicyPort) -> Result<PortMatch, Reject
             // "...or if the port field is defined as a named (string) port."
             return match port.end_port {
                 Some(_) => Err(Rejected::new(end_field, "cannot stand beside a named port")),
-                None => Ok(PortMatch::Named(protocol, name.clone())),
+                None => Ok(PortMatch::Named(protocol, name.into())),
             };
         }
         Some(IntOrString::Int(number)) => meta::port(&format!("{field}.port"), *number)?,

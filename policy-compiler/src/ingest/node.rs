@@ -5,7 +5,7 @@ use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1::Node as Object;
 
 use super::{Rejected, meta};
-use crate::model::{Addresses, Kind, Node};
+use crate::model::{Addresses, Kind, Labels, Node};
 
 pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
     let name = meta::key(Kind::Node, &object.metadata)?.name;
@@ -37,8 +37,13 @@ pub(super) fn parse(object: &Object) -> Result<Node, Rejected> {
         pod_cidrs.push(cidr("spec.podCIDRs", &text)?);
     }
     Ok(Node {
-        name,
-        labels: object.metadata.labels.clone().unwrap_or_default(),
+        name: name.to_string(),
+        labels: object
+            .metadata
+            .labels
+            .as_ref()
+            .map(Labels::from)
+            .unwrap_or_default(),
         status_addresses,
         addresses: Addresses::first_of_each(internal),
         pod_cidrs,

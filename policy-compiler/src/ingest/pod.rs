@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Pod as Object;
 
 use super::{Rejected, meta};
-use crate::model::{Kind, Pod};
+use crate::model::{Kind, Labels, Name, Pod};
 
 pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
     let key = meta::key(Kind::Pod, &object.metadata)?;
@@ -26,19 +26,29 @@ pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
             };
             let field = format!("spec.containers[{index}].ports[name={name}]");
             let protocol = meta::protocol(&field, port.protocol.as_deref())?;
-            named_ports.push((name, protocol, meta::port(&field, port.container_port)?));
+            named_ports.push((
+                name.into(),
+                protocol,
+                meta::port(&field, port.container_port)?,
+            ));
         }
     }
     Ok(Pod {
         namespace: key.namespace,
         name: key.name,
-        uid: object.metadata.uid.clone(),
+        uid: object.metadata.uid.as_ref().map(Name::from),
         node: spec
-            .and_then(|s| s.node_name.clone())
-            .filter(|name| !name.is_empty()),
-        labels: object.metadata.labels.clone().unwrap_or_default(),
+            .and_then(|s| s.node_name.as_ref())
+            .filter(|name| !name.is_empty())
+            .map(Name::from),
+        labels: object
+            .metadata
+            .labels
+            .as_ref()
+            .map(Labels::from)
+            .unwrap_or_default(),
         host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
-        named_ports,
+        named_ports: named_ports.into(),
     })
 }

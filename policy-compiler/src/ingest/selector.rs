@@ -4,24 +4,25 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::Rejected;
-use crate::model::{Operator, Requirement, Selector};
+use crate::model::{Name, Operator, Requirement, Selector};
 
 pub(super) fn parse(field: &str, selector: &LabelSelector) -> Result<Selector, Rejected> {
-    let mut requirements = Vec::new();
+    let mut requirements: Vec<Requirement> = Vec::new();
     for (key, value) in selector.match_labels.iter().flatten() {
         requirements.push(Requirement {
-            key: key.clone(),
-            operator: Operator::In(vec![value.clone()]),
+            key: key.into(),
+            operator: Operator::In([value.into()].into()),
         });
     }
     for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
         let field = format!("{field}.matchExpressions[{index}]");
-        let mut values = expression.values.clone().unwrap_or_default();
+        let values = expression.values.iter().flatten();
+        let mut values: Vec<Name> = values.map(Name::from).collect();
         values.sort();
         values.dedup();
         let operator = match (expression.operator.as_str(), values.is_empty()) {
-            ("In", false) => Operator::In(values),
-            ("NotIn", false) => Operator::NotIn(values),
+            ("In", false) => Operator::In(values.into()),
+            ("NotIn", false) => Operator::NotIn(values.into()),
             ("Exists", true) => Operator::Exists,
             ("DoesNotExist", true) => Operator::DoesNotExist,
             ("In" | "NotIn", true) => {
@@ -44,7 +45,7 @@ pub(super) fn parse(field: &str, selector: &LabelSelector) -> Result<Selector, R
             }
         };
         requirements.push(Requirement {
-            key: expression.key.clone(),
+            key: (&expression.key).into(),
             operator,
         });
     }

@@ -54,8 +54,8 @@ pub(super) fn parse(object: &Object) -> Result<Service, Rejected> {
         .filter(|labels| !labels.is_empty())
         .map(|labels| {
             let requirement = |(key, value): (&String, &String)| Requirement {
-                key: key.clone(),
-                operator: Operator::In(vec![value.clone()]),
+                key: key.into(),
+                operator: Operator::In([value.into()].into()),
             };
             Selector::new(labels.iter().map(requirement).collect())
         });

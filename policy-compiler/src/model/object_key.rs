@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Name;
+
 /// Kinds that the compiler reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(
@@ -60,9 +62,9 @@ pub struct ObjectKey {
     /// Kind.
     pub kind: Kind,
     /// Namespace; empty for kinds without one.
-    pub namespace: String,
+    pub namespace: Name,
     /// Name.
-    pub name: String,
+    pub name: Name,
 }
 
 /// The text names no object.
@@ -75,7 +77,7 @@ pub struct ParseKeyError(String);
 
 impl ObjectKey {
     /// A key.
-    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
         Self {
             kind,
             namespace: namespace.into(),

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A Pod: who may send and receive.
 
-use super::{Labels, Protocol};
+use super::{Labels, Name, Protocol};
 
 /// A Pod as the pipeline needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// Name.
-    pub name: String,
+    pub name: Name,
     /// `metadata.uid`, absent in hand-written manifests.
-    pub uid: Option<String>,
+    pub uid: Option<Name>,
     /// `spec.nodeName`.
-    pub node: Option<String>,
+    pub node: Option<Name>,
     /// `metadata.labels`.
     pub labels: Labels,
     /// `spec.hostNetwork`: uses the node's addresses and has no port of its own.
@@ -21,7 +21,7 @@ pub struct Pod {
     /// `status.phase` is Succeeded or Failed: its address may already belong to another Pod.
     pub finished: bool,
     /// Named container ports: name, protocol, number.
-    pub named_ports: Vec<(String, Protocol, u16)>,
+    pub named_ports: Box<[(Name, Protocol, u16)]>,
 }
 
 impl Pod {
@@ -31,16 +31,15 @@ impl Pod {
     }
 
     /// What policies can tell Pods apart by: labels, and named ports under keys that no label has.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (Name, Name)> {
         let labels = self
             .labels
             .iter()
             .filter(|(key, _)| !key.starts_with(PORT_KEY));
-        let labels = labels.map(|(key, value)| (key.clone(), value.clone()));
         let ports = self.named_ports.iter();
-        labels.chain(
-            ports.map(|(name, protocol, number)| (port_key(*protocol, name), number.to_string())),
-        )
+        labels.cloned().chain(ports.map(|(name, protocol, number)| {
+            (port_key(*protocol, name).into(), number.to_string().into())
+        }))
     }
 
     /// Number of the named container port.
@@ -48,7 +47,7 @@ impl Pod {
         let found = self
             .named_ports
             .iter()
-            .find(|(n, p, _)| n == name && *p == protocol);
+            .find(|(n, p, _)| *n == name && *p == protocol);
         found.map(|(_, _, number)| *number)
     }
 }

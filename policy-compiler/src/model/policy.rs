@@ -5,7 +5,7 @@ use std::fmt;
 
 use ipnetwork::IpNetwork;
 
-use super::Selector;
+use super::{Name, Selector};
 use crate::explain::{Clause, Decision, RuleRef, Why};
 
 /// Transport protocol that policies and Services can name.
@@ -80,9 +80,9 @@ impl fmt::Display for Tier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Namespace; empty for a `ClusterNetworkPolicy`.
-    pub namespace: String,
+    pub namespace: Name,
     /// Name.
-    pub name: String,
+    pub name: Name,
     /// When it is asked.
     pub tier: Tier,
     /// Within the tier, lower is asked first; 0 for a `NetworkPolicy`.
@@ -239,7 +239,7 @@ pub enum PortMatch {
     /// From first to last, both included.
     Range(Protocol, u16, u16),
     /// The container port of this name on the destination Pod.
-    Named(Protocol, String),
+    Named(Protocol, Name),
 }
 
 impl fmt::Display for PortMatch {

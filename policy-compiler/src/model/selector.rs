@@ -2,20 +2,21 @@
 //! Label selectors (`meta/v1 LabelSelector`): requirements that must all hold.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::Labels;
+use super::{Labels, Name};
 
 /// A label selector; without requirements it selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {
-    requirements: Vec<Requirement>,
+    requirements: Arc<[Requirement]>,
 }
 
 /// One requirement on one key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requirement {
     /// Label key.
-    pub key: String,
+    pub key: Name,
     /// What must hold.
     pub operator: Operator,
 }
@@ -24,9 +25,9 @@ pub struct Requirement {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// The key is there with one of these values.
-    In(Vec<String>),
+    In(Box<[Name]>),
     /// The key is absent, or has none of these values.
-    NotIn(Vec<String>),
+    NotIn(Box<[Name]>),
     /// The key is there.
     Exists,
     /// The key is absent.
@@ -38,7 +39,9 @@ impl Selector {
     pub fn new(mut requirements: Vec<Requirement>) -> Self {
         requirements.sort();
         requirements.dedup();
-        Self { requirements }
+        Self {
+            requirements: requirements.into(),
+        }
     }
 
     /// Whether it selects everything.
@@ -63,7 +66,7 @@ impl Selector {
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.requirements
             .iter()
-            .map(|requirement| requirement.key.as_str())
+            .map(|requirement| &*requirement.key)
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
-use super::{Addresses, Protocol, Selector};
+use super::{Addresses, Name, Protocol, Selector};
 
 /// A Service with cluster addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// Name.
-    pub name: String,
+    pub name: Name,
     /// `spec.clusterIPs`; `None` for a headless Service.
     pub cluster_ips: Option<Addresses>,
     /// Ports.
@@ -46,11 +46,11 @@ pub enum TargetPort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSlice {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Name,
     /// Name.
-    pub name: String,
+    pub name: Name,
     /// From the label `kubernetes.io/service-name`.
-    pub service: String,
+    pub service: Name,
     /// Ports: name, protocol, number.
     pub ports: Vec<(String, Protocol, u16)>,
     /// Addresses that are ready.
