@@ -163,9 +163,9 @@ impl Walk<'_> {
             let flow = &found.entry.flow;
             for field in flow.flow_match.fields() {
                 if let openflow_codec::MatchField::Known { field, value, .. } = field
-                    && *value != 0
+                    && value != 0
                 {
-                    self.prove(*field);
+                    self.prove(field);
                 }
             }
             match self.run_instructions(&flow.instructions, packet) {

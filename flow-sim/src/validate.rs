@@ -214,15 +214,15 @@ pub(crate) fn check_match(flow_match: &Match) -> Result<(), FlowError> {
         let MatchField::Known { field, mask, value } = field else {
             return Err(MatchError::UnknownField.into());
         };
-        if !is_valid(*field, *value) {
-            return Err(FlowError::BadValue(*field));
+        if !is_valid(field, value) {
+            return Err(FlowError::BadValue(field));
         }
-        if !prerequisite_met(*field, flow_match) {
-            return Err(FlowError::MissingPrerequisite(*field));
+        if !prerequisite_met(field, flow_match) {
+            return Err(FlowError::MissingPrerequisite(field));
         }
         let exact = mask.is_none_or(|mask| mask == low_bits(field.info().bits));
         if !exact && !field.info().maskable {
-            return Err(FlowError::NotMaskable(*field));
+            return Err(FlowError::NotMaskable(field));
         }
     }
     Ok(())

@@ -29,16 +29,12 @@ pub fn run(input: &[u8]) {
         return;
     };
     let decoded = flow.flow_match;
-    let backwards = decoded
-        .fields()
-        .iter()
-        .rev()
-        .cloned()
-        .fold(Match::any(), Match::insert);
+    let fields: Vec<_> = decoded.fields().collect();
+    let backwards = fields.into_iter().rev().fold(Match::any(), Match::insert);
     assert_eq!(backwards, decoded, "another order makes another match");
     for field in Field::all() {
-        let said = decoded.fields().iter().any(|one| {
-            matches!(one, openflow_codec::MatchField::Known { field: one, .. } if *one == field)
+        let said = decoded.fields().any(|one| {
+            matches!(one, openflow_codec::MatchField::Known { field: one, .. } if one == field)
         });
         assert!(!said || decoded.field(field).is_some(), "{field:?} is lost");
     }

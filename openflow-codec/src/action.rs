@@ -2,6 +2,7 @@
 //! Actions: standard (OpenFlow 1.5.1 section 7.2.6) and Nicira (OVS `lib/ofp-actions.c`).
 
 mod conntrack;
+mod frequent;
 pub mod learn;
 pub mod other;
 mod wire;

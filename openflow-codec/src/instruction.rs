@@ -78,7 +78,11 @@ pub(crate) fn read_instructions(
     reader: &mut Reader<'_>,
     context: &Context,
 ) -> Result<Vec<Instruction>, DecodeError> {
-    let mut instructions = Vec::new();
+    if reader.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Actions to apply and the next table.
+    let mut instructions = Vec::with_capacity(2);
     while !reader.is_empty() {
         instructions.push(read_instruction(reader, context)?);
     }

@@ -138,6 +138,17 @@ impl<'a> Reader<'a> {
         Ok((duration.as_secs() < u32::MAX.into()).then_some(duration))
     }
 
+    /// The next 64-bit words, which are not consumed; `None` if there are not as many.
+    #[inline]
+    pub(crate) fn words<const N: usize>(&self) -> Option<[u64; N]> {
+        let mut rest = *self;
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = rest.u64("").ok()?;
+        }
+        Some(words)
+    }
+
     /// A big-endian number of `count` bytes, at most 16.
     #[inline]
     pub(crate) fn number(&mut self, what: &'static str, count: usize) -> Result<u128> {
@@ -154,26 +165,6 @@ impl<'a> Reader<'a> {
                     .fold(0, |number, byte| number << 8 | u128::from(*byte)))
             }
             _ => Err(self.bad_length(what, count)),
-        }
-    }
-
-    /// A big-endian number of `count` bytes, at most 8, if there are as many.
-    #[inline(always)]
-    pub(crate) fn narrow(&mut self, count: u8) -> Option<u64> {
-        match count {
-            1 => self.u8("").ok().map(u64::from),
-            2 => self.u16("").ok().map(u64::from),
-            4 => self.u32("").ok().map(u64::from),
-            8 => self.u64("").ok(),
-            0..=8 => {
-                let bytes = self.take("", usize::from(count)).ok()?;
-                Some(
-                    bytes
-                        .iter()
-                        .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-                )
-            }
-            _ => None,
         }
     }
 

@@ -78,14 +78,10 @@ impl Switch {
 
 /// Fields that a flow matches, reads or writes.
 fn flow_fields(flow: &Flow) -> impl Iterator<Item = Field> {
-    let matched = flow
-        .flow_match
-        .fields()
-        .iter()
-        .filter_map(|field| match field {
-            MatchField::Known { field, .. } => Some(*field),
-            MatchField::Raw { .. } => None,
-        });
+    let matched = flow.flow_match.fields().filter_map(|field| match field {
+        MatchField::Known { field, .. } => Some(field),
+        MatchField::Raw { .. } => None,
+    });
     let lists = flow
         .instructions
         .iter()

@@ -37,8 +37,8 @@ impl MatchKey {
             };
             let full = low_bits(field.info().bits);
             let mask = mask.unwrap_or(full) & full;
-            let Some((first, count)) = registers(*field) else {
-                merge(&mut fields, *field, *value, mask)?;
+            let Some((first, count)) = registers(field) else {
+                merge(&mut fields, field, value, mask)?;
                 continue;
             };
             for (index, register) in (first..first + count).rev().enumerate() {
@@ -47,7 +47,7 @@ impl MatchKey {
                 if let Some(register) = register
                     && part(mask) != 0
                 {
-                    merge(&mut fields, register, part(*value), part(mask))?;
+                    merge(&mut fields, register, part(value), part(mask))?;
                 }
             }
         }

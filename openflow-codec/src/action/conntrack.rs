@@ -37,6 +37,30 @@ mod range {
     pub(super) const PORT_MAX: u16 = 32;
 }
 
+impl Ct {
+    #[inline]
+    pub(super) fn wire_flags(&self) -> u16 {
+        let commit = if self.commit { flag::COMMIT } else { 0 };
+        commit | if self.force { flag::FORCE } else { 0 }
+    }
+
+    #[inline]
+    pub(super) fn wire_table(&self) -> u8 {
+        self.table.map_or(NO_TABLE, |table| table.0)
+    }
+
+    /// With what [`Self::wire_flags`] and [`Self::wire_table`] say.
+    #[inline]
+    pub(super) fn of_wire(flags: u16, table: u8) -> Self {
+        Self {
+            commit: flags & flag::COMMIT != 0,
+            force: flags & flag::FORCE != 0,
+            table: (table != NO_TABLE).then_some(TableId(table)),
+            ..Self::default()
+        }
+    }
+}
+
 /// The inside of `NXAST_CT`, after the subtype.
 ///
 /// ```text
@@ -46,8 +70,7 @@ mod range {
 ///  +--------+----------------+--------+----+---------+--------+---------------+
 /// ```
 pub(super) fn put_ct(out: &mut Writer<'_>, ct: &Ct) {
-    let flags = if ct.commit { flag::COMMIT } else { 0 } | if ct.force { flag::FORCE } else { 0 };
-    out.u16(flags);
+    out.u16(ct.wire_flags());
     match ct.zone {
         CtZone::Immediate(zone) => {
             out.u32(0);
@@ -58,7 +81,7 @@ pub(super) fn put_ct(out: &mut Writer<'_>, ct: &Ct) {
             out.u16(offset_and_bits(subfield));
         }
     }
-    out.u8(ct.table.map_or(NO_TABLE, |table| table.0));
+    out.u8(ct.wire_table());
     out.zeros(3);
     out.u16(ct.alg);
     if let Some(nat) = &ct.nat {
@@ -87,13 +110,9 @@ pub(super) fn read_ct(
     body.skip("ct padding", 3)?;
     let alg = body.u16("ct alg")?;
     let mut ct = Ct {
-        commit: flags & flag::COMMIT != 0,
-        force: flags & flag::FORCE != 0,
         zone,
-        table: (table != NO_TABLE).then_some(TableId(table)),
         alg,
-        nat: None,
-        exec: Vec::new(),
+        ..Ct::of_wire(flags, table)
     };
     if let Some(nat) = read_nat(body)? {
         ct.nat = Some(nat);

@@ -8,18 +8,16 @@
 //!  +-----------------+-----------------+-----------------+-----------------+---
 //! ```
 
-use std::iter;
-
 use bytes::Bytes;
 
 use super::conntrack::{put_ct, read_ct};
 use super::other::{put_other, read_nicira, read_standard};
-use super::{Action, Subfield};
+use super::{Action, Subfield, frequent};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::{GroupId, MeterId, PortNo, TableId};
 use crate::numbers::{nxast, ofpat};
-use crate::oxm::{self, Field, MatchField, Narrow};
+use crate::oxm::{self, Field, MatchField};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -32,7 +30,9 @@ const MAX_DEPTH: usize = 16;
 #[inline]
 pub(crate) fn put_actions(out: &mut Writer<'_>, actions: &[Action]) {
     for action in actions {
-        put_action(out, action);
+        if !frequent::put(out, action) {
+            put_action(out, action);
+        }
     }
 }
 
@@ -57,8 +57,7 @@ pub(super) fn finish(out: &mut Writer<'_>, start: usize) {
     out.set_length("action", start.saturating_add(2), start);
 }
 
-#[inline]
-fn put_action(out: &mut Writer<'_>, action: &Action) {
+pub(super) fn put_action(out: &mut Writer<'_>, action: &Action) {
     match action {
         Action::Output { port, max_len } => {
             out.u16(ofpat::OUTPUT);
@@ -142,20 +141,14 @@ pub(super) fn read_nested(
     // Most actions take 16 or 24 bytes.
     let mut actions = Vec::with_capacity(reader.remaining() / 16);
     while !reader.is_empty() {
-        match read_narrow_set_field(reader) {
-            Some(Narrow { field, value, mask }) => {
-                let (value, mask) = (value.into(), mask.map(u128::from));
-                // Made where it stays, see `Match::push`.
-                let new = || Action::SetField { field, value, mask };
-                actions.extend(iter::once_with(new));
-            }
-            None => actions.push(read_action(reader, context, depth)?),
+        if !frequent::read(&mut actions, reader, depth < MAX_DEPTH) {
+            actions.push(read_action(reader, context, depth)?);
         }
     }
     Ok(actions)
 }
 
-fn read_action(
+pub(super) fn read_action(
     reader: &mut Reader<'_>,
     context: &Context,
     depth: usize,
@@ -190,24 +183,6 @@ fn read_action(
             Ok(Action::Unknown(Bytes::copy_from_slice(bytes)))
         }
     }
-}
-
-/// `set_field` of at most 8 bytes, as most are; `None` consumes nothing and leaves it to
-/// [`read_action`].
-#[inline]
-fn read_narrow_set_field(reader: &mut Reader<'_>) -> Option<Narrow> {
-    let mut rest = *reader;
-    if rest.u16("").ok()? != ofpat::SET_FIELD {
-        return None;
-    }
-    let length = rest.u16("").ok()?;
-    if length < 8 || length % 8 != 0 {
-        return None;
-    }
-    let mut body = rest.sub("", usize::from(length).saturating_sub(4)).ok()?;
-    let field = oxm::read_narrow(&mut body)?;
-    *reader = rest;
-    Some(field)
 }
 
 fn read_set_field(body: &mut Reader<'_>, context: &Context) -> Result<Option<Action>, DecodeError> {

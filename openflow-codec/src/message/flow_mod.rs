@@ -154,10 +154,10 @@ impl FlowMod {
 
     #[inline]
     pub(super) fn read(reader: &mut Reader<'_>, context: &Context) -> Result<Self, DecodeError> {
-        let cookie = Cookie(reader.u64("cookie")?);
-        let cookie_mask = Cookie(reader.u64("cookie mask")?);
-        let table = TableId(reader.u8("table")?);
-        let command = match reader.u8("flow_mod command")? {
+        let mut flow_mod = Self::delete_by_cookie(Cookie(reader.u64("cookie")?));
+        flow_mod.cookie_mask = Cookie(reader.u64("cookie mask")?);
+        flow_mod.flow.table = TableId(reader.u8("table")?);
+        flow_mod.command = match reader.u8("flow_mod command")? {
             0 => FlowCommand::Add,
             1 => FlowCommand::Modify,
             2 => FlowCommand::ModifyStrict,
@@ -165,34 +165,17 @@ impl FlowMod {
             4 => FlowCommand::DeleteStrict,
             other => return Err(reader.bad_value("flow_mod command", other)),
         };
-        let idle_timeout = reader.u16("idle timeout")?;
-        let hard_timeout = reader.u16("hard timeout")?;
-        let priority = reader.u16("priority")?;
-        let buffer_id = reader.u32("buffer id")?;
-        let out_port = PortNo(reader.u32("out_port")?);
-        let out_group = GroupId(reader.u32("out_group")?);
-        let flags = FlowFlags::from_bits_retain(reader.u16("flags")?);
-        let importance = reader.u16("importance")?;
-        let flow_match = oxm::read_match(reader, context)?;
-        let instructions = read_instructions(reader, context)?;
-        Ok(Self {
-            command,
-            flow: Flow {
-                table,
-                priority,
-                flow_match,
-                cookie,
-                idle_timeout,
-                hard_timeout,
-                instructions,
-            },
-            cookie_mask,
-            out_port,
-            out_group,
-            flags,
-            importance,
-            buffer_id,
-        })
+        flow_mod.flow.idle_timeout = reader.u16("idle timeout")?;
+        flow_mod.flow.hard_timeout = reader.u16("hard timeout")?;
+        flow_mod.flow.priority = reader.u16("priority")?;
+        flow_mod.buffer_id = reader.u32("buffer id")?;
+        flow_mod.out_port = PortNo(reader.u32("out_port")?);
+        flow_mod.out_group = GroupId(reader.u32("out_group")?);
+        flow_mod.flags = FlowFlags::from_bits_retain(reader.u16("flags")?);
+        flow_mod.importance = reader.u16("importance")?;
+        oxm::read_match_into(&mut flow_mod.flow.flow_match, reader, context)?;
+        flow_mod.flow.instructions = read_instructions(reader, context)?;
+        Ok(flow_mod)
     }
 }
 

@@ -111,9 +111,7 @@ impl PacketIn2 {
             put_property(out, packet_in2::REASON, |out| out.u8(reason));
         }
         put_property(out, packet_in2::METADATA, |out| {
-            for field in self.metadata.fields() {
-                oxm::put_match_field(out, field);
-            }
+            oxm::put_fields(out, &self.metadata);
         });
         if !self.userdata.is_empty() {
             put_property(out, packet_in2::USERDATA, |out| out.bytes(&self.userdata));

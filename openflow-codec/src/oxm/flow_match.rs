@@ -7,177 +7,201 @@
 //! same match read back are equal.
 
 use std::cmp::Ordering;
-use std::iter;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
-use bytes::Bytes;
-
-use super::Field;
-use crate::action::port_from_16;
-
-/// One field of a match.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MatchField {
-    /// A field of the registry whose value fits 128 bits.
-    ///
-    /// `value` and `mask` are right-aligned numbers in host order; `mask: None` is an exact match.
-    /// Invariant: no bit of `value` is set outside the mask and the field's width.
-    Known {
-        /// Which field.
-        field: Field,
-        /// What it must be.
-        value: u128,
-        /// Which bits count.
-        mask: Option<u128>,
-    },
-    /// A field that is not in the registry, or wider than 128 bits: kept byte for byte.
-    Raw {
-        /// The OXM header: 4 bytes, or 8 for an experimenter field.
-        header: Bytes,
-        /// Value, then mask if the header says so.
-        payload: Bytes,
-    },
-}
+use super::match_field::{Known, MatchField, Raw, canonical, width_mask};
+use super::packed::{self, Packed};
+use super::{Field, small_bytes::SmallBytes};
 
 /// A flow match (`ofp_match`): sorted by [`Field`], each field at most once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// The fields are kept as the bytes they are on the wire, in canonical form, so that most matches
+/// take no memory of their own and are written and compared in one piece.
+#[derive(Clone)]
 pub struct Match {
-    fields: Vec<MatchField>,
+    /// The fields of the registry, see [`super::packed`].
+    known: SmallBytes,
+    /// The last of these.
+    last: Option<Field>,
+    /// Whether there is a `tun_metadata` among them, whose bytes on the wire depend on the bridge.
+    variable: bool,
+    others: Option<Box<Others>>,
 }
+
+/// The other fields, in the order of their headers. Hardly a match has any.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Others(Vec<Raw>);
 
 impl Match {
     /// Matches every packet.
+    #[inline]
     pub const fn any() -> Self {
-        Self { fields: Vec::new() }
+        Self {
+            known: SmallBytes::new(),
+            last: None,
+            variable: false,
+            others: None,
+        }
+    }
+
+    /// Makes this a match of nothing but `known`, which are the bytes of plain fields in order up to
+    /// `last`.
+    #[inline]
+    pub(super) fn set_plain(&mut self, known: &[u8], last: Option<Field>) {
+        self.known.set(known);
+        self.last = last;
+        self.variable = false;
+        self.others = None;
     }
 
     /// Adds an exact match on `field`; a second match on the same field replaces the first.
     /// Bits beyond the field's width are cut off.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn with(mut self, field: Field, value: impl Into<u128>) -> Self {
-        let value = value.into() & width_mask(field);
-        if self.push(field, value, None) {
-            return self;
-        }
-        self.insert(MatchField::Known {
-            field,
-            value,
-            mask: None,
-        })
+        self.add(field, value.into(), None);
+        self
     }
 
     /// Adds a masked match; a mask of all ones becomes an exact match, a mask of zero no match.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn with_masked(
         mut self,
         field: Field,
         value: impl Into<u128>,
         mask: impl Into<u128>,
     ) -> Self {
-        let full = width_mask(field);
-        let mask = mask.into() & full;
-        if mask == 0 {
-            return self;
-        }
-        let value = value.into() & mask;
-        let mask = (mask != full || field.info().bits > 128).then_some(mask);
-        if self.push(field, value, mask) {
-            return self;
-        }
-        self.insert(MatchField::Known { field, value, mask })
+        self.add(field, value.into(), Some(mask.into()));
+        self
     }
 
     /// Adds a field in its place in the canonical order; a second match on the same field (or
     /// register) replaces the first.
     #[must_use]
     pub fn insert(mut self, new: MatchField) -> Self {
-        for part in canonical(new) {
-            self.place(part);
+        match new {
+            MatchField::Known { field, value, mask } => self.add(field, value, mask),
+            MatchField::Raw { header, payload } => {
+                let new = Raw { header, payload };
+                let others = &mut self.others.get_or_insert_with(Others::none).0;
+                match others.binary_search_by(|old| old.order(&new)) {
+                    Ok(at) => {
+                        if let Some(slot) = others.get_mut(at) {
+                            *slot = new;
+                        }
+                    }
+                    Err(at) => others.insert(at, new),
+                }
+            }
         }
         self
     }
 
+    /// Adds a field that came from a peer: refused if it is already there.
+    pub(super) fn insert_new(&mut self, new: MatchField) -> Result<(), &'static str> {
+        match new {
+            MatchField::Known { field, value, mask } => {
+                if self.push(field, value, mask) {
+                    return Ok(());
+                }
+                canonical(Known { field, value, mask }).try_for_each(|part| {
+                    if !self.position(part.field).is_empty() {
+                        return Err(part.field.info().name);
+                    }
+                    self.place(part);
+                    Ok(())
+                })
+            }
+            MatchField::Raw { header, payload } => {
+                let new = Raw { header, payload };
+                let others = &mut self.others.get_or_insert_with(Others::none).0;
+                match others.binary_search_by(|old| old.order(&new)) {
+                    Ok(_) => Err("unknown"),
+                    Err(at) => {
+                        others.insert(at, new);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Always inlined where matches are built: a call would get the match by way of memory, and to
+    /// move a match that was just written costs more than to write it.
+    #[inline(always)]
+    fn add(&mut self, field: Field, value: u128, mask: Option<u128>) {
+        if !self.push(field, value, mask) {
+            self.add_canonical(Known { field, value, mask });
+        }
+    }
+
+    #[cold]
+    fn add_canonical(&mut self, new: Known) {
+        for part in canonical(new) {
+            self.place(part);
+        }
+    }
+
     /// Adds a plain field that comes after all the others, or says that it is not that simple. Most
     /// fields of most matches come in order.
-    ///
-    /// `once_with` makes the field where it stays: a `push` makes it elsewhere and copies it, and
-    /// waiting for what was just written costs more than everything else here.
-    #[inline]
-    pub(super) fn push(&mut self, field: Field, value: u128, mask: Option<u128>) -> bool {
-        let after_last = match self.fields.last() {
-            None => true,
-            Some(MatchField::Known { field: last, .. }) => (*last as u8) < field as u8,
-            Some(MatchField::Raw { .. }) => false,
-        };
-        let simple = after_last && mask != Some(0) && is_canonical(field);
+    #[inline(always)]
+    fn push(&mut self, field: Field, value: u128, mask: Option<u128>) -> bool {
+        let simple = self.last < Some(field) && packed::push(&mut self.known, field, value, mask);
         if simple {
-            let new = || MatchField::Known { field, value, mask };
-            self.fields.extend(iter::once_with(new));
+            self.last = Some(field);
         }
         simple
     }
 
-    fn place(&mut self, new: MatchField) {
-        if says_nothing(&new) {
-            return;
-        }
-        match self.position(&new) {
-            Ok(at) => {
-                if let Some(slot) = self.fields.get_mut(at) {
-                    *slot = new;
-                }
-            }
-            Err(at) => self.fields.insert(at, new),
-        }
+    /// Puts a canonical field where it belongs.
+    fn place(&mut self, new: Known) {
+        let position = self.position(new.field);
+        packed::splice(&mut self.known, position, new);
+        self.last = self.last.max(Some(new.field));
+        self.variable |= new.field.tun_metadata_index().is_some();
     }
 
-    fn position(&self, new: &MatchField) -> Result<usize, usize> {
-        if self
-            .fields
-            .last()
-            .is_none_or(|last| order(last, new).is_lt())
-        {
-            return Err(self.fields.len());
-        }
-        self.fields.binary_search_by(|old| order(old, new))
-    }
-
-    /// Adds a field that came from a peer: refused if it is already there.
-    pub(crate) fn insert_new(&mut self, new: MatchField) -> Result<(), &'static str> {
-        canonical(new).try_for_each(|part| self.place_new(part))
-    }
-
-    fn place_new(&mut self, new: MatchField) -> Result<(), &'static str> {
-        if says_nothing(&new) {
-            return Ok(());
-        }
-        match self.position(&new) {
-            Ok(_) => Err(match new {
-                MatchField::Known { field, .. } => field.info().name,
-                MatchField::Raw { .. } => "unknown",
-            }),
-            Err(at) => {
-                self.fields.insert(at, new);
-                Ok(())
-            }
+    /// The bytes that `field` has, none if it is not there: then where it belongs.
+    fn position(&self, field: Field) -> std::ops::Range<usize> {
+        let known = self.known.as_slice();
+        match self.last < Some(field) {
+            true => known.len()..known.len(),
+            false => packed::position(known, field),
         }
     }
 
     /// The fields, in canonical order.
-    pub fn fields(&self) -> &[MatchField] {
-        &self.fields
+    pub fn fields(&self) -> Fields<'_> {
+        Fields {
+            known: Packed::new(self.known.as_slice()),
+            others: self.others().iter(),
+        }
     }
 
     /// Whether every packet matches.
-    pub const fn is_any(&self) -> bool {
-        self.fields.is_empty()
+    pub fn is_any(&self) -> bool {
+        self.last.is_none() && self.others.is_none()
     }
 
-    /// Room for `count` fields.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        Self {
-            fields: Vec::with_capacity(count),
+    /// The bytes of all fields of the registry, unless they depend on the bridge.
+    #[inline]
+    pub(super) fn fixed_bytes(&self) -> Option<&SmallBytes> {
+        (!self.variable).then_some(&self.known)
+    }
+
+    /// The fields of the registry.
+    pub(super) fn known(&self) -> Packed<'_> {
+        Packed::new(self.known.as_slice())
+    }
+
+    /// The fields that are not in the registry.
+    #[inline]
+    pub(super) fn others(&self) -> &[Raw] {
+        match &self.others {
+            Some(others) => &others.0,
+            None => &[],
         }
     }
 
@@ -186,12 +210,10 @@ impl Match {
     pub fn field(&self, wanted: Field) -> Option<(u128, Option<u128>)> {
         let parts = wanted.register_parts();
         if parts <= 1 {
-            return self.fields.iter().find_map(|f| match f {
-                MatchField::Known { field, value, mask } if *field == wanted => {
-                    Some((*value, *mask))
-                }
-                _ => None,
-            });
+            let bytes = self.known.as_slice().get(self.position(wanted))?;
+            return Packed::new(bytes)
+                .next()
+                .map(|known| (known.value, known.mask));
         }
         let (value, mask) = (0..parts).fold((0, 0), |(value, mask), part| {
             let (new, new_mask) = wanted
@@ -204,116 +226,76 @@ impl Match {
     }
 }
 
-/// A mask of no bits, or `packet_type=(0,0)`: Ethernet, which is all that a bridge without
-/// packet-type-aware ports has. OVS leaves the one out, and adds or leaves out the other as it sees
-/// fit, so neither is part of a canonical match.
-fn says_nothing(field: &MatchField) -> bool {
-    matches!(
-        field,
-        MatchField::Known { mask: Some(0), .. }
-            | MatchField::Known {
-                field: Field::PacketType,
-                value: 0,
-                mask: None,
-            }
-    )
-}
-
 const ALL_OF_A_REGISTER: u128 = 0xffff_ffff;
 
-/// The canonical order: known fields in the order of the registry, then the others by their bytes.
-fn order(left: &MatchField, right: &MatchField) -> Ordering {
-    match (left, right) {
-        (MatchField::Known { field: left, .. }, MatchField::Known { field: right, .. }) => {
-            left.cmp(right)
-        }
-        (MatchField::Known { .. }, MatchField::Raw { .. }) => Ordering::Less,
-        (MatchField::Raw { .. }, MatchField::Known { .. }) => Ordering::Greater,
-        (MatchField::Raw { header: left, .. }, MatchField::Raw { header: right, .. }) => {
-            // The `has mask` bit does not make it another field.
-            let key = |header: &Bytes| {
-                let mut key = header.to_vec();
-                if let Some(byte) = key.get_mut(2) {
-                    *byte &= 0xfe;
-                }
-                if let Some(length) = key.get_mut(3) {
-                    *length = 0;
-                }
-                key
-            };
-            key(left).cmp(&key(right))
+impl Others {
+    fn none() -> Box<Self> {
+        Box::new(Self(Vec::new()))
+    }
+}
+
+/// The fields of a [`Match`], in canonical order.
+#[derive(Clone)]
+pub struct Fields<'a> {
+    known: Packed<'a>,
+    others: std::slice::Iter<'a, Raw>,
+}
+
+impl Iterator for Fields<'_> {
+    type Item = MatchField;
+
+    fn next(&mut self) -> Option<MatchField> {
+        match self.known.next() {
+            Some(known) => Some(known.into()),
+            None => self.others.next().map(MatchField::from),
         }
     }
 }
 
-/// Whether [`canonical`] and [`says_nothing`] leave every exact or masked match on `field` alone.
-const fn is_canonical(field: Field) -> bool {
-    field.register_parts() == 1
-        && !matches!(field, Field::PacketType | Field::NxmInPort | Field::VlanTci)
-}
-
-/// The canonical fields that say the same: `xreg` and `xxreg` become registers, the two fields that
-/// only NXM has become the ones that OXM has.
-fn canonical(new: MatchField) -> impl Iterator<Item = MatchField> {
-    let parts = match new {
-        MatchField::Known {
-            field: Field::NxmInPort,
-            value,
-            ..
-        } => {
-            let port = port_from_16(value as u16);
-            [Some(exact(Field::InPort, port.0.into())), None, None, None]
-        }
-        MatchField::Known {
-            field: Field::VlanTci,
-            value,
-            mask,
-        } => {
-            let mask = mask.unwrap_or(0xffff);
-            let vid = MatchField::Known {
-                field: Field::VlanVid,
-                value: value & 0x1fff,
-                mask: (mask & 0x1fff != 0x1fff).then_some(mask & 0x1fff),
-            };
-            // A priority can be matched whole, and only of a packet with a tag.
-            let tagged = mask & value & 0x1000 != 0 && mask & 0xe000 == 0xe000;
-            let pcp = tagged.then(|| exact(Field::VlanPcp, value >> 13));
-            [Some(vid), pcp, None, None]
-        }
-        MatchField::Known { field, value, mask } if field.register_parts() > 1 => {
-            [0, 1, 2, 3].map(|part| register_part(field, part, value, mask))
-        }
-        new => [Some(new), None, None, None],
-    };
-    parts.into_iter().flatten()
-}
-
-const fn exact(field: Field, value: u128) -> MatchField {
-    MatchField::Known {
-        field,
-        value,
-        mask: None,
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
     }
 }
 
-/// What a match on a wide register says of its 32-bit register number `part`, the most significant
-/// one first; `None` if it says nothing.
-fn register_part(field: Field, part: u8, value: u128, mask: Option<u128>) -> Option<MatchField> {
-    let shift = 32 * u32::from(field.register_parts().checked_sub(part.checked_add(1)?)?);
-    let bits = |number: u128| (number >> shift) as u32;
-    let mask = bits(mask.unwrap_or(u128::MAX));
-    (mask != 0).then_some(MatchField::Known {
-        field: field.register_part(part)?,
-        value: u128::from(bits(value) & mask),
-        mask: (mask != u32::MAX).then_some(u128::from(mask)),
-    })
+impl fmt::Debug for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Match").field(&self.fields()).finish()
+    }
 }
 
-/// All bits of `field`, right-aligned; all 128 for variable-width fields.
-pub(crate) fn width_mask(field: Field) -> u128 {
-    match field.info().bits {
-        bits @ 0..128 => (1u128 << bits) - 1,
-        _ => u128::MAX,
+impl Default for Match {
+    fn default() -> Self {
+        Self::any()
+    }
+}
+
+// What a match says is in its bytes; `last` and `variable` follow from them.
+impl PartialEq for Match {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.known == other.known && self.others == other.others
+    }
+}
+
+impl Eq for Match {}
+
+impl Hash for Match {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.known.hash(state);
+        self.others.hash(state);
+    }
+}
+
+impl Ord for Match {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.fields().cmp(other.fields())
+    }
+}
+
+impl PartialOrd for Match {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -519,7 +519,7 @@ use Prerequisite as P;
 
 /// The registry. Source: OVS `include/openvswitch/meta-flow.h`, OpenFlow 1.5.1 section 7.2.3.7.
 #[rustfmt::skip]
-const FIELDS: &[FieldInfo] = &[
+pub(super) const FIELDS: &[FieldInfo] = &[
     row(Field::PacketType, "packet_type", "OXM_OF_PACKET_TYPE", F::PacketType, Basic, 44, 32, NO, P::None, "2.8"),
     row(Field::DpHash, "dp_hash", "NXM_NX_DP_HASH", F::Hex, Nxm1, 35, 32, YES, P::None, "2.2"),
     row(Field::RecircId, "recirc_id", "NXM_NX_RECIRC_ID", F::Decimal, Nxm1, 36, 32, NO, P::None, "2.2"),

@@ -11,6 +11,8 @@
 
 use bytes::Bytes;
 
+use super::packed;
+use super::shape::UNMAPPED_BYTES;
 use super::{Field, Match, MatchField, width_mask};
 use crate::context::Context;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -22,8 +24,6 @@ const EXPERIMENTER_CLASS: u16 = 0xffff;
 const OXM_MATCH: u16 = 1;
 /// Widest `tun_metadata`, in bytes.
 const TUN_METADATA_MAX: u8 = 124;
-/// Width of a `tun_metadata` value whose mapping is not known, in bytes.
-const UNMAPPED_BYTES: u8 = 16;
 
 /// Bytes of a value of `field` on this bridge.
 #[inline]
@@ -163,62 +163,10 @@ pub(crate) fn read_field_id(reader: &mut Reader<'_>) -> Result<Option<Field>, De
 
 /// A field with value and mask, canonical: no bit of the value outside the mask, no mask that says
 /// what no mask would say.
-#[inline]
 pub(crate) fn read_field(
     reader: &mut Reader<'_>,
     context: &Context,
 ) -> Result<MatchField, DecodeError> {
-    match read_narrow(reader) {
-        Some(Narrow { field, value, mask }) => Ok(MatchField::Known {
-            field,
-            value: value.into(),
-            mask: mask.map(u128::from),
-        }),
-        None => read_any(reader, context),
-    }
-}
-
-/// [`MatchField::Known`] of at most 8 bytes.
-pub(crate) struct Narrow {
-    pub(crate) field: Field,
-    pub(crate) value: u64,
-    pub(crate) mask: Option<u64>,
-}
-
-/// [`read_field`] of a known field of at most 8 bytes, as most are. `None` consumes nothing and
-/// leaves it to [`read_field`] to say what is wrong.
-#[expect(
-    clippy::inline_always,
-    reason = "the result is three numbers, which a call would return by way of memory"
-)]
-#[inline(always)]
-pub(crate) fn read_narrow(reader: &mut Reader<'_>) -> Option<Narrow> {
-    let mut rest = *reader;
-    let [class, class_low, number, length] = rest.array("").ok()?;
-    let field = Field::from_wire(u16::from_be_bytes([class, class_low]), number >> 1)?;
-    let bytes = field.wire_bytes().filter(|bytes| *bytes <= 8)?;
-    let masked = number & 1;
-    if length != bytes << masked {
-        return None;
-    }
-    let width = width_mask(field) as u64;
-    let value = rest.narrow(bytes)?;
-    if value & !width != 0 {
-        return None;
-    }
-    let mask = match masked {
-        0 => width,
-        _ => rest.narrow(bytes)? & width,
-    };
-    *reader = rest;
-    Some(Narrow {
-        field,
-        value: value & mask,
-        mask: (mask != width).then_some(mask),
-    })
-}
-
-fn read_any(reader: &mut Reader<'_>, context: &Context) -> Result<MatchField, DecodeError> {
     let head = header(reader)?;
     let at = *reader;
     let bytes = if head.masked {
@@ -269,20 +217,25 @@ fn raw(reader: &mut Reader<'_>, head: &OxmHeader<'_>) -> Result<MatchField, Deco
     })
 }
 
-/// Any field.
+/// The fields of a match.
 #[inline]
-pub(crate) fn put_match_field(out: &mut Writer<'_>, field: &MatchField) {
-    match field {
-        MatchField::Known { field, value, mask } => put_field(out, *field, *value, *mask),
-        MatchField::Raw { header, payload } => {
-            out.bytes(header);
-            out.bytes(payload);
-            if payload.len() > 255 {
-                out.fail(EncodeError::TooLong {
-                    what: "match field",
-                    length: payload.len(),
-                });
+pub(crate) fn put_fields(out: &mut Writer<'_>, flow_match: &Match) {
+    match flow_match.fixed_bytes() {
+        Some(bytes) => bytes.put(out),
+        None => {
+            for known in flow_match.known() {
+                put_field(out, known.field, known.value, known.mask);
             }
+        }
+    }
+    for raw in flow_match.others() {
+        out.bytes(&raw.header);
+        out.bytes(&raw.payload);
+        if raw.payload.len() > 255 {
+            out.fail(EncodeError::TooLong {
+                what: "match field",
+                length: raw.payload.len(),
+            });
         }
     }
 }
@@ -293,9 +246,7 @@ pub(crate) fn put_match(out: &mut Writer<'_>, flow_match: &Match) {
     let start = out.position();
     out.u16(OXM_MATCH);
     out.u16(0);
-    for field in flow_match.fields() {
-        put_match_field(out, field);
-    }
+    put_fields(out, flow_match);
     out.set_length("match", start.saturating_add(2), start);
     out.pad8(start);
 }
@@ -303,33 +254,137 @@ pub(crate) fn put_match(out: &mut Writer<'_>, flow_match: &Match) {
 /// `ofp_match`.
 #[inline]
 pub(crate) fn read_match(reader: &mut Reader<'_>, context: &Context) -> Result<Match, DecodeError> {
+    let mut flow_match = Match::any();
+    read_match_into(&mut flow_match, reader, context)?;
+    Ok(flow_match)
+}
+
+/// `ofp_match`, put where it stays: to move a match that was just written costs more than to read
+/// it.
+#[inline]
+pub(crate) fn read_match_into(
+    flow_match: &mut Match,
+    reader: &mut Reader<'_>,
+    context: &Context,
+) -> Result<(), DecodeError> {
     let kind = reader.u16("match type")?;
     if kind != OXM_MATCH {
         return Err(reader.bad_value("match type", kind));
     }
     let length = reader.u16("match length")?;
-    read_fields(&mut reader.element("match", length, 4)?, context)
+    let mut fields = reader.element("match", length, 4)?;
+    read_fields_into(flow_match, &mut fields, context)
 }
 
 /// Fields until the end of `fields`.
-#[inline]
 pub(crate) fn read_fields(
     fields: &mut Reader<'_>,
     context: &Context,
 ) -> Result<Match, DecodeError> {
-    // A field takes at least 5 bytes, most take 8 and more.
-    let mut flow_match = Match::with_capacity(fields.remaining() / 8);
+    let mut flow_match = Match::any();
+    read_fields_into(&mut flow_match, fields, context)?;
+    Ok(flow_match)
+}
+
+#[inline]
+fn read_fields_into(
+    flow_match: &mut Match,
+    fields: &mut Reader<'_>,
+    context: &Context,
+) -> Result<(), DecodeError> {
+    let (plain, last) = packed::plain_prefix(fields.peek());
+    flow_match.set_plain(fields.take("match fields", plain)?, last);
+    read_others(flow_match, fields, context)
+}
+
+/// Fields until the end of `fields`, one after the other.
+fn read_others(
+    flow_match: &mut Match,
+    fields: &mut Reader<'_>,
+    context: &Context,
+) -> Result<(), DecodeError> {
     while !fields.is_empty() {
         let at = *fields;
-        if let Some(Narrow { field, value, mask }) = read_narrow(fields)
-            && flow_match.push(field, value.into(), mask.map(u128::from))
-        {
-            continue;
-        }
-        *fields = at;
         flow_match
             .insert_new(read_field(fields, context)?)
             .map_err(|name| at.error(DecodeErrorKind::DuplicateField(name)))?;
     }
-    Ok(flow_match)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Header, value and mask, whatever these say.
+    fn field_bytes(field: Field, value: u128, mask: Option<u128>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes, &Context::UNMAPPED);
+        let width = value_bytes(field, &Context::UNMAPPED);
+        put_header(
+            &mut out,
+            field,
+            mask.is_some(),
+            width << u8::from(mask.is_some()),
+        );
+        out.number(value, width.into());
+        if let Some(mask) = mask {
+            out.number(mask, width.into());
+        }
+        out.keep();
+        bytes
+    }
+
+    fn one_by_one(bytes: &[u8]) -> Result<Match, DecodeError> {
+        let mut flow_match = Match::any();
+        let fields = &mut Reader::new(bytes, 0);
+        read_others(&mut flow_match, fields, &Context::UNMAPPED)?;
+        Ok(flow_match)
+    }
+
+    fn at_once(bytes: &[u8]) -> Result<Match, DecodeError> {
+        read_fields(&mut Reader::new(bytes, 0), &Context::UNMAPPED)
+    }
+
+    #[test]
+    fn fields_read_at_once_and_one_by_one_are_the_same_match() {
+        let numbers = [0u128, 1, 5, 0x80, 0x1005, 0xffff, 0xffff_ffff, u128::MAX];
+        for field in Field::all() {
+            // A field that comes before all others, and one that comes after.
+            let before = field_bytes(Field::DpHash, 7, None);
+            let after = field_bytes(Field::CtTpDst, 7, Some(0xff));
+            for value in numbers {
+                let masks = numbers.map(Some).into_iter().chain([None]);
+                for mask in masks {
+                    let bytes = field_bytes(field, value, mask);
+                    let cut = bytes.split_at(bytes.len() - 1).0.to_vec();
+                    for bytes in [
+                        [&before, &bytes, &after].map(Vec::as_slice).concat(),
+                        [&after, &bytes, &before].map(Vec::as_slice).concat(),
+                        [&bytes, &bytes].map(Vec::as_slice).concat(),
+                        [&before, &cut].map(Vec::as_slice).concat(),
+                        bytes,
+                    ] {
+                        let expected = one_by_one(&bytes);
+                        assert_eq!(at_once(&bytes), expected, "{bytes:02x?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_canonical_match_is_read_at_once() {
+        let bytes = [
+            field_bytes(Field::EthType, 0x0800, None),
+            field_bytes(Field::Ipv4Dst, 0x0a00_0000, Some(0xff00_0000)),
+            field_bytes(Field::IpProto, 6, None),
+            field_bytes(Field::TcpFlags, 2, Some(0x12)),
+            field_bytes(Field::Reg3, 7, None),
+            field_bytes(Field::CtLabel, 1, Some(3)),
+        ]
+        .concat();
+        let (length, last) = packed::plain_prefix(&bytes);
+        assert_eq!((length, last), (bytes.len(), Some(Field::CtLabel)));
+    }
 }

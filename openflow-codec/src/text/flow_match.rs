@@ -52,7 +52,7 @@ impl Spell for Match {
         };
         for field in self.fields() {
             if let MatchField::Known { field, .. } = field {
-                printer.flip(*field);
+                printer.flip(field);
             }
         }
         printer.print(f)
@@ -153,12 +153,11 @@ impl Printer<'_> {
         self.with(f, Field::TunFlags, "tun_flags", |f, (value, mask), _| {
             spell_tun_flags(f, value, mask)
         })?;
-        let fields = self.flow_match.fields();
-        for field in fields {
+        for field in self.flow_match.fields() {
             if let MatchField::Known { field, .. } = field
                 && field.tun_metadata_index().is_some()
             {
-                self.plain(f, *field)?;
+                self.plain(f, field)?;
             }
         }
         Ok(())
@@ -259,10 +258,9 @@ impl Printer<'_> {
 
     /// What OVS would not have accepted, and what is not known.
     fn others(&mut self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = self.flow_match.fields();
-        for field in fields {
+        for field in self.flow_match.fields() {
             match field {
-                MatchField::Known { field, .. } => self.plain(f, *field)?,
+                MatchField::Known { field, .. } => self.plain(f, field)?,
                 MatchField::Raw { header, payload } => {
                     self.comma(f)?;
                     write!(f, "oxm:{header:02x}={payload:02x}")?;

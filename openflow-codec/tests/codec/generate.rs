@@ -336,7 +336,7 @@ fn flow_match(protocol: Protocol) -> BoxedStrategy<Match> {
             let original = conntrack.field(Field::EthType).is_some();
             if !original || protocol.eth_type == 0x0800 {
                 for field in conntrack.fields() {
-                    flow_match = flow_match.insert(field.clone());
+                    flow_match = flow_match.insert(field);
                 }
             }
             add(add(flow_match, general), specific)

@@ -24,7 +24,7 @@ fn check(flow: &Flow) {
             panic!("{field:?} is unknown")
         };
         assert!(
-            declared.matches.contains(&whole(*field)),
+            declared.matches.contains(&whole(field)),
             "{} matches {field:?}",
             declared.name
         );
