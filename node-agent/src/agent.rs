@@ -27,6 +27,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// quarrel stays bounded.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long somebody may take to restore the flows of a restarted vswitchd. `ovs-ctl` restores tens of
+/// thousands in a second; when it dies before it says so, the node is cut off.
+const RESTORE_LIMIT: Duration = Duration::from_secs(10);
+
 /// The agent of one node.
 #[derive(Debug)]
 pub struct Agent {
@@ -36,6 +40,8 @@ pub struct Agent {
     observed: Observed,
     started: Instant,
     next_round: Instant,
+    /// Since when vswitchd waits for somebody to restore its flows.
+    restoring_since: Option<Instant>,
     /// The peers of the last round.
     peers: Vec<IpAddr>,
     /// The link of the tunnel endpoint in the last round, and its number in OVSDB then: a new
@@ -128,6 +134,7 @@ impl Agent {
             keeper: Keeper::default(),
             started: now,
             next_round: now,
+            restoring_since: None,
             peers: Vec::new(),
             endpoint: None,
             endpoint_ifindex: None,
@@ -165,6 +172,7 @@ impl Agent {
                 self.next_round = Instant::now() + pause;
             }
             sleep_until(not_before).await;
+            let overdue = self.restore_overdue(monitor.replica())?;
             if self.reconcile(&monitor).await? {
                 not_before = Instant::now() + MIN_INTERVAL;
             } else if !is_settled {
@@ -175,9 +183,19 @@ impl Agent {
                 // A round must see what the last transaction has changed.
                 biased;
                 changes = monitor.changed() => drop(changes?),
-                () = sleep_until(self.next_round) => {}
+                () = sleep_until(self.next_round.min(overdue.unwrap_or(self.next_round))) => {}
             }
         }
+    }
+
+    /// Observes whether vswitchd has waited too long for its flows; answers when it will have.
+    fn restore_overdue(&mut self, replica: &Replica) -> Result<Option<Instant>, RowError> {
+        let waits = desired::waits_for_restore(replica)?;
+        let since = waits.then(|| *self.restoring_since.get_or_insert_with(Instant::now));
+        self.restoring_since = since;
+        let overdue = since.map(|since| since + RESTORE_LIMIT);
+        self.observed.restore_overdue = overdue.is_some_and(|overdue| overdue <= Instant::now());
+        Ok(overdue.filter(|_| !self.observed.restore_overdue))
     }
 
     /// Whether OVSDB says what calls for a round at once: other peers, other Pod CIDRs, or a new

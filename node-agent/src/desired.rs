@@ -8,6 +8,7 @@
 
 mod columns;
 mod port;
+mod restart;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use ovsdb_client::{
 
 use crate::config::Config;
 use crate::desired::columns::{different, put_keys};
+pub use crate::desired::restart::waits_for_restore;
 
 /// The database of Open vSwitch.
 pub const DATABASE: &str = "Open_vSwitch";
@@ -54,6 +56,8 @@ pub struct Observed {
     pub underlay_mtu: Option<u32>,
     /// The tunnel peers whose link-layer address is known to the datapath.
     pub resolved: BTreeSet<IpAddr>,
+    /// vswitchd has waited for a restore of its flows for longer than one takes.
+    pub restore_overdue: bool,
 }
 
 /// A transaction, and in words what it changes.
@@ -89,7 +93,7 @@ pub fn monitor_request() -> MonitorRequest {
     MonitorRequest::new()
         .table(
             "Open_vSwitch",
-            ["bridges", "manager_options", "external_ids"],
+            ["bridges", "manager_options", "external_ids", "other_config"],
         )
         .table(
             "Bridge",
@@ -115,6 +119,8 @@ pub fn monitor_request() -> MonitorRequest {
                 "mtu_request",
                 "external_ids",
                 "ifindex",
+                "ofport",
+                "ofport_request",
             ],
         )
         .table("Controller", connection)
@@ -247,6 +253,7 @@ impl Planner<'_> {
                 self.plan.changes.push(format!("add manager {target}"));
             }
         }
+        mutations.extend(self.overdue_restore()?);
         self.mutate(root, mutations);
         Ok(())
     }
@@ -342,6 +349,7 @@ impl Planner<'_> {
                 mutations.push(Mutation::insert("ports", port));
             }
         }
+        self.port_numbers(row)?;
         self.mutate(row, mutations);
         Ok(())
     }

@@ -41,6 +41,7 @@ fn observed() -> Observed {
     Observed {
         underlay_mtu: Some(1500),
         resolved: BTreeSet::new(),
+        restore_overdue: false,
     }
 }
 
@@ -163,7 +164,22 @@ fn replica(world: &World) -> Replica {
     let mut replica = Replica::default();
     for ((table, bits), columns) in world {
         let (table, uuid) = (Arc::<str>::from(*table), Uuid::from_bits(*bits));
-        let columns = columns.as_object().unwrap().iter().map(|(name, value)| {
+        let mut columns = columns.as_object().unwrap().clone();
+        let unset: &[&str] = match &*table {
+            "Open_vSwitch" => &["other_config"],
+            "Interface" => &["ofport", "ofport_request"],
+            _ => &[],
+        };
+        for column in unset {
+            let empty = if *column == "other_config" {
+                "map"
+            } else {
+                "set"
+            };
+            let value = columns.entry(*column);
+            value.or_insert_with(|| json!([empty, []]));
+        }
+        let columns = columns.iter().map(|(name, value)| {
             (
                 Arc::<str>::from(name.as_str()),
                 Datum::from_json(value.clone()).unwrap(),
@@ -504,4 +520,59 @@ fn pods_of_an_ipv6_underlay_have_twenty_bytes_less() {
     let [v4, v6] = ["10.98.0.11", "2001:db8::11"].map(|text| text.parse().unwrap());
     assert_eq!(pod_mtu(1500, v4), 1434);
     assert_eq!(pod_mtu(1500, v6), 1414);
+}
+
+#[test]
+fn every_port_asks_for_the_number_it_has() {
+    let mut world = settled();
+    let number = |world: &mut World, row, number: i64| {
+        set(world, ("Interface", row), "ofport", json!(number));
+    };
+    number(&mut world, LOCAL_INTERFACE, 65534);
+    number(&mut world, TUNNEL_INTERFACE, 7);
+    number(&mut world, GATEWAY_INTERFACE, -1);
+    assert_eq!(
+        operations(&config(), &observed(), &world),
+        [json!({
+            "op": "update",
+            "table": "Interface",
+            "where": conditions(TUNNEL_INTERFACE),
+            "row": {"ofport_request": 7},
+        })]
+    );
+
+    let tunnel = ("Interface", TUNNEL_INTERFACE);
+    set(&mut world, tunnel, "ofport_request", json!(9));
+    assert_eq!(operations(&config(), &observed(), &world), [Value::Null; 0]);
+}
+
+#[test]
+fn a_wait_for_a_restore_is_ended_when_it_is_overdue() {
+    let mut world = settled();
+    let root = ("Open_vSwitch", ROOT);
+    let waiting = map(&[
+        ("flow-restore-wait", "true"),
+        ("n-revalidator-threads", "2"),
+    ]);
+    set(&mut world, root, "other_config", waiting);
+    assert!(waits_for_restore(&replica(&world)).unwrap());
+    assert_eq!(operations(&config(), &observed(), &world), [Value::Null; 0]);
+
+    let overdue = Observed {
+        restore_overdue: true,
+        ..observed()
+    };
+    assert_eq!(
+        operations(&config(), &overdue, &world),
+        [json!({
+            "op": "mutate",
+            "table": "Open_vSwitch",
+            "where": conditions(ROOT),
+            "mutations": [["other_config", "delete", "flow-restore-wait"]],
+        })]
+    );
+    assert_eq!(
+        operations(&config(), &overdue, &settled()),
+        [Value::Null; 0]
+    );
 }
