@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::testbed::CTL_ADDRESS;
@@ -108,6 +109,16 @@ impl Cluster {
     /// Kills the controller as a crash would.
     pub fn kill_controller(&self) -> Result<()> {
         self.bed.kill(CONTROLLER)
+    }
+
+    /// Sends the controller a signal.
+    pub fn signal_controller(&self, signal: Signal) -> Result<()> {
+        self.bed.signal(CONTROLLER, signal)
+    }
+
+    /// Sends a node's agent a signal.
+    pub fn signal_agent(&self, node: &Node, signal: Signal) -> Result<()> {
+        self.bed.signal(&agent_label(node), signal)
     }
 
     /// Starts `culvert-agent` on a node.

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One Open vSwitch: an `ovsdb-server` and an `ovs-vswitchd` with their own run directory.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::process::Process;
 use crate::{Netns, command, wait};
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+/// Writes a script that restores flows; `ovs-ctl` uses it too.
+const OVS_SAVE: &str = "/usr/share/openvswitch/scripts/ovs-save";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// An Open vSwitch on the userspace datapath, confined to a namespace and a run directory.
@@ -82,6 +86,33 @@ impl Ovs {
         started
     }
 
+    /// Ends `ovs-vswitchd` in good order, first telling the next one to wait until its flows are
+    /// restored, as `ovs-ctl restart` does. Answers the script that restores those of `bridge`.
+    pub fn stop_vswitchd_saving(&mut self, bridge: &str) -> Result<String> {
+        let rundir = format!("OVS_RUNDIR={}", self.dir.display());
+        let script = command::run_line(&format!("env {rundir} {OVS_SAVE} save-flows {bridge}"))?;
+        self.vsctl("set Open_vSwitch . other_config:flow-restore-wait=true")?;
+        let process = self
+            .vswitchd
+            .take()
+            .context("ovs-vswitchd is not running")?;
+        process.terminate();
+        process.finish()?;
+        Ok(script)
+    }
+
+    /// Restores flows with a script of [`Ovs::stop_vswitchd_saving`], and ends the wait for it.
+    pub fn restore_flows(&self, bridge: &str, script: &str) -> Result<()> {
+        let mgmt = self.dir.join(format!("{bridge}.mgmt"));
+        wait::until_true(format_args!("{bridge} to answer"), START_LIMIT, || {
+            Ok(UnixStream::connect(&mgmt).is_ok())
+        })?;
+        let rundir = format!("OVS_RUNDIR={}", self.dir.display());
+        command::run("env", &[rundir.as_str(), "sh", "-ec", script])?;
+        self.vsctl("remove Open_vSwitch . other_config flow-restore-wait")?;
+        Ok(())
+    }
+
     /// Kills `ovs-vswitchd` as a crash would.
     pub fn kill_vswitchd(&mut self) -> Result<()> {
         self.vswitchd
@@ -96,6 +127,24 @@ impl Ovs {
             .take()
             .context("ovsdb-server is not running")?
             .kill()
+    }
+
+    /// Sends `ovs-vswitchd` a signal.
+    pub fn signal_vswitchd(&self, signal: Signal) -> Result<()> {
+        let process = self.vswitchd.as_ref();
+        process
+            .context("ovs-vswitchd is not running")?
+            .signal(signal);
+        Ok(())
+    }
+
+    /// Sends `ovsdb-server` a signal.
+    pub fn signal_server(&self, signal: Signal) -> Result<()> {
+        let process = self.server.as_ref();
+        process
+            .context("ovsdb-server is not running")?
+            .signal(signal);
+        Ok(())
     }
 
     /// The OVSDB address, `unix:PATH`.
@@ -141,6 +190,19 @@ impl Ovs {
     /// All flows of a bridge as `ovs-ofctl --names` prints them.
     pub fn dump_flows(&self, bridge: &str) -> Result<String> {
         self.ofctl("dump-flows", bridge, None)
+    }
+
+    /// What is programmed on a bridge: its flows and groups, sorted, without counters and ages.
+    pub fn programmed(&self, bridge: &str) -> Result<Vec<String>> {
+        let flows = self.dump_flows(bridge)?;
+        let flows = flows.lines().filter(|line| line.contains("cookie="));
+        let groups = self.ofctl("dump-groups", bridge, None)?;
+        let groups = groups.lines().filter(|line| line.contains("group_id="));
+        let groups = groups.map(|line| line.trim().to_owned());
+        let mut lines: Vec<_> = flows.map(without_counters).chain(groups).collect();
+        lines.sort();
+        ensure!(!lines.is_empty(), "{bridge} has no flows");
+        Ok(lines)
     }
 
     /// The OpenFlow port number OVS gave an interface; waits for it.
@@ -213,4 +275,14 @@ impl Ovs {
         command.current_dir(&self.dir).arg("--pidfile");
         command
     }
+}
+
+/// A line of a dump without what changes by itself.
+pub fn without_counters(line: &str) -> String {
+    let kept = line.trim().split(", ").filter(|part| {
+        !["duration=", "n_packets=", "n_bytes=", "idle_age="]
+            .iter()
+            .any(|counter| part.starts_with(counter))
+    });
+    kept.collect::<Vec<_>>().join(", ")
 }

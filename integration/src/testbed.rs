@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::ovs::Ovs;
 use crate::process::Process;
@@ -62,6 +63,11 @@ impl Node {
     /// The address that OpenFlow and OVSDB connections come from.
     pub fn management(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 99, 0, 10 + self.index)
+    }
+
+    /// The port of the management bridge, in the fabric, that the node is plugged into.
+    pub fn management_port(&self) -> String {
+        format!("m{}", self.index)
     }
 
     /// The node's Open vSwitch.
@@ -212,6 +218,15 @@ impl Testbed {
         self.take(label)?.kill()
     }
 
+    /// Sends a signal to a process started with [`Testbed::start`].
+    pub fn signal(&self, label: &str, signal: Signal) -> Result<()> {
+        let processes = self.processes();
+        let process = processes.iter().find(|process| process.label() == label);
+        let process = process.with_context(|| self.not_running(label))?;
+        process.signal(signal);
+        Ok(())
+    }
+
     /// Ends a process started with [`Testbed::start`] in good order.
     pub fn stop(&self, label: &str) -> Result<()> {
         let process = self.take(label)?;
@@ -297,8 +312,12 @@ impl Testbed {
         let at = processes
             .iter()
             .position(|process| process.label() == label)
-            .with_context(|| format!("no process {label} runs in the bed {}", self.name()))?;
+            .with_context(|| self.not_running(label))?;
         Ok(processes.remove(at))
+    }
+
+    fn not_running(&self, label: &str) -> String {
+        format!("no process {label} runs in the bed {}", self.name())
     }
 
     fn processes(&self) -> MutexGuard<'_, Vec<Process>> {

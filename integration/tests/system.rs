@@ -8,6 +8,8 @@ mod plain;
 
 #[path = "system/bed.rs"]
 mod bed;
+#[path = "system/chaos.rs"]
+mod chaos;
 #[path = "system/promises.rs"]
 mod promises;
 #[path = "system/underlay.rs"]

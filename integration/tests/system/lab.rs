@@ -6,9 +6,10 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use integration::demo::objects::{self, Objects};
 use integration::demo::{self};
+use integration::ovs::without_counters;
 use integration::pod::Sandbox;
 use integration::stream::Stream;
 use integration::{Cluster, Node, Pod, PodId, Probe, Prober, Protocol, Testbed, Verdict, wait};
@@ -138,17 +139,9 @@ impl Lab {
         Stream::open(&self.prober, self.pod(from)?.netns(), to)
     }
 
-    /// What is programmed on a node: its flows, sorted, without counters and ages.
+    /// What is programmed on a node, without counters and ages.
     pub(crate) fn flows(&self, node: usize) -> Result<Vec<String>> {
-        let text = self.node(node)?.ovs().dump_flows("br-int")?;
-        let mut flows: Vec<_> = text
-            .lines()
-            .filter(|line| line.contains("cookie="))
-            .map(without_counters)
-            .collect();
-        flows.sort();
-        ensure!(!flows.is_empty(), "node {node} has no flows");
-        Ok(flows)
+        self.node(node)?.ovs().programmed("br-int")
     }
 
     /// Packets that each flow of a node has counted, by the flow as [`Self::flows`] gives it.
@@ -185,14 +178,4 @@ impl Lab {
             .find(|node| node.name() == name)
             .with_context(|| format!("no node {name}"))
     }
-}
-
-/// A line of a dump without what changes by itself.
-fn without_counters(line: &str) -> String {
-    let kept = line.trim().split(", ").filter(|part| {
-        !["duration=", "n_packets=", "n_bytes=", "idle_age="]
-            .iter()
-            .any(|counter| part.starts_with(counter))
-    });
-    kept.collect::<Vec<_>>().join(", ")
 }
