@@ -5,11 +5,11 @@
 //! that are not in the result: only what the result attributes to this attachment is compared.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 
-use crate::contract::{GATEWAY, GATEWAY_MAC};
+use crate::contract::{GATEWAY_MAC, gateway};
 use crate::request::Attachment;
 use crate::spec::{AttachmentResult, MacAddress};
 
@@ -38,19 +38,19 @@ pub struct PodLink {
     pub up: bool,
     /// Its link-layer address.
     pub mac: Option<MacAddress>,
-    /// Its IPv4 addresses.
-    pub addresses: BTreeSet<Ipv4Network>,
-    /// The IPv4 routes of the container through it: destination and next hop.
-    pub routes: BTreeSet<(Ipv4Network, Option<Ipv4Addr>)>,
-    /// Its permanent IPv4 neighbours.
-    pub neighbours: BTreeSet<(Ipv4Addr, MacAddress)>,
+    /// Its addresses.
+    pub addresses: BTreeSet<IpNetwork>,
+    /// The routes of the container through it: destination and next hop.
+    pub routes: BTreeSet<(IpNetwork, Option<IpAddr>)>,
+    /// Its permanent neighbours.
+    pub neighbours: BTreeSet<(IpAddr, MacAddress)>,
 }
 
 /// The port in OVSDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRow {
-    /// `external_ids:culvert-ip`
-    pub address: String,
+    /// `external_ids:culvert-ip` and `external_ids:culvert-ip6`; empty when missing.
+    pub addresses: [String; 2],
     /// `external_ids:attached-mac`
     pub mac: String,
     /// What vswitchd says is wrong with it.
@@ -72,7 +72,7 @@ pub fn differences(
     }
     let Some(expected) = Expected::of(result, attachment) else {
         found.push(format!(
-            "prevResult has no interface {} with a sandbox and an IPv4 address",
+            "prevResult has no interface {} with a sandbox and an address",
             attachment.ifname
         ));
         return found;
@@ -94,8 +94,8 @@ pub fn differences(
 /// What the result of ADD attributes to one attachment.
 struct Expected<'a> {
     mac: &'a str,
-    address: Ipv4Network,
-    routes: Vec<Ipv4Network>,
+    addresses: Vec<IpNetwork>,
+    routes: Vec<IpNetwork>,
 }
 
 impl<'a> Expected<'a> {
@@ -105,22 +105,17 @@ impl<'a> Expected<'a> {
             .iter()
             .enumerate()
             .find(|(_, link)| link.name == attachment.ifname && !link.sandbox.is_empty())?;
-        let address = result
-            .ips
-            .iter()
-            .filter(|ip| ip.interface == Some(index))
-            .find_map(|ip| ip.address.parse().ok())?;
-        let gateway = GATEWAY.to_string();
-        let routes = result
-            .routes
-            .iter()
-            .filter(|route| route.gw.as_deref() == Some(gateway.as_str()))
-            .filter_map(|route| route.dst.parse().ok())
-            .collect();
-        Some(Self {
+        let ips = result.ips.iter().filter(|ip| ip.interface == Some(index));
+        let addresses: Vec<IpNetwork> = ips.filter_map(|ip| ip.address.parse().ok()).collect();
+        let routes = result.routes.iter().filter_map(|route| {
+            let dst: IpNetwork = route.dst.parse().ok()?;
+            let gw: IpAddr = route.gw.as_ref()?.parse().ok()?;
+            (gw == gateway(dst.ip())).then_some(dst)
+        });
+        (!addresses.is_empty()).then(|| Self {
             mac: &link.mac,
-            address,
-            routes,
+            addresses,
+            routes: routes.collect(),
         })
     }
 
@@ -132,29 +127,37 @@ impl<'a> Expected<'a> {
         if !self.mac.eq_ignore_ascii_case(&mac) {
             found.push(format!("link {ifname} has address {mac}, not {}", self.mac));
         }
-        if !pod.addresses.contains(&self.address) {
-            found.push(format!("link {ifname} has no address {}", self.address));
+        for address in &self.addresses {
+            if !pod.addresses.contains(address) {
+                found.push(format!("link {ifname} has no address {address}"));
+            }
         }
         for route in &self.routes {
-            if !pod.routes.contains(&(*route, Some(GATEWAY))) {
+            let gateway = gateway(route.ip());
+            if !pod.routes.contains(&(*route, Some(gateway))) {
                 found.push(format!(
-                    "route {route} via {GATEWAY} is missing in the container"
+                    "route {route} via {gateway} is missing in the container"
                 ));
             }
         }
-        if !self.routes.is_empty() && !pod.neighbours.contains(&(GATEWAY, GATEWAY_MAC)) {
-            found.push(format!(
-                "permanent neighbour {GATEWAY} at {GATEWAY_MAC} is missing in the container"
-            ));
+        let gateways: BTreeSet<IpAddr> = self.routes.iter().map(|dst| gateway(dst.ip())).collect();
+        for gateway in gateways {
+            if !pod.neighbours.contains(&(gateway, GATEWAY_MAC)) {
+                found.push(format!(
+                    "permanent neighbour {gateway} at {GATEWAY_MAC} is missing in the container"
+                ));
+            }
         }
     }
 
     fn compare_port(&self, link: &str, port: &PortRow, found: &mut Vec<String>) {
-        if port.address != self.address.ip().to_string() {
-            found.push(format!(
-                "Port {link} has address {}, not {}",
-                port.address, self.address
-            ));
+        for address in &self.addresses {
+            if !port.addresses.contains(&address.ip().to_string()) {
+                found.push(format!(
+                    "Port {link} has addresses {:?}, and not {address}",
+                    port.addresses
+                ));
+            }
         }
         if !port.mac.eq_ignore_ascii_case(self.mac) {
             found.push(format!(
@@ -188,26 +191,36 @@ mod tests {
                 {"name": attachment().host_link(), "mac": "02:00:00:00:00:01"},
                 {"name": "eth0", "mac": "0a:58:0a:00:00:02", "sandbox": "/run/netns/x"},
             ],
-            "ips": [{"address": "10.0.0.2/32", "gateway": "169.254.1.1", "interface": 1}],
-            "routes": [{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}],
+            "ips": [
+                {"address": "10.0.0.2/32", "gateway": "169.254.1.1", "interface": 1},
+                {"address": "fd00::2/128", "gateway": "fe80::1", "interface": 1},
+            ],
+            "routes": [
+                {"dst": "0.0.0.0/0", "gw": "169.254.1.1"},
+                {"dst": "::/0", "gw": "fe80::1"},
+            ],
             "dns": {},
         }))
         .unwrap()
     }
 
     fn observed() -> Observed {
-        let address = Ipv4Addr::new(10, 0, 0, 2);
+        let [v4, v6] = ["10.0.0.2", "fd00::2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let default = |text: &str| {
+            let everywhere: IpNetwork = text.parse().unwrap();
+            (everywhere, Some(gateway(everywhere.ip())))
+        };
         Observed {
             host: Some(HostLink { up: true }),
             pod: Some(PodLink {
                 up: true,
-                mac: Some(MacAddress::of_pod(address)),
-                addresses: [address.into()].into(),
-                routes: [("0.0.0.0/0".parse().unwrap(), Some(GATEWAY))].into(),
-                neighbours: [(GATEWAY, GATEWAY_MAC)].into(),
+                mac: Some(MacAddress::new([0x0a, 0x58, 10, 0, 0, 2])),
+                addresses: [v4.into(), v6.into()].into(),
+                routes: ["0.0.0.0/0", "::/0"].map(default).into(),
+                neighbours: [v4, v6].map(|one| (gateway(one), GATEWAY_MAC)).into(),
             }),
             port: Some(PortRow {
-                address: "10.0.0.2".to_owned(),
+                addresses: ["10.0.0.2", "fd00::2"].map(str::to_owned),
                 mac: "0a:58:0a:00:00:02".to_owned(),
                 error: None,
             }),
@@ -256,18 +269,21 @@ mod tests {
         let all = differences(&result(), &attachment(), &observed).join("\n");
         assert!(all.contains("eth0 is down"), "{all}");
         assert!(all.contains("no address 10.0.0.2/32"), "{all}");
+        assert!(all.contains("no address fd00::2/128"), "{all}");
         assert!(
             all.contains("route 0.0.0.0/0 via 169.254.1.1 is missing"),
             "{all}"
         );
-        assert!(all.contains("permanent neighbour"), "{all}");
+        assert!(all.contains("route ::/0 via fe80::1 is missing"), "{all}");
+        assert!(all.contains("permanent neighbour 169.254.1.1"), "{all}");
+        assert!(all.contains("permanent neighbour fe80::1"), "{all}");
     }
 
     #[test]
     fn port_of_another_address_or_with_an_error_is_a_difference() {
         let mut observed = observed();
         let port = observed.port.as_mut().unwrap();
-        port.address = "10.0.0.3".to_owned();
+        port.addresses = ["10.0.0.3", "fd00::2"].map(str::to_owned);
         port.error = Some("could not open network device".to_owned());
         let all = differences(&result(), &attachment(), &observed);
         assert_eq!(all.len(), 2, "{all:?}");

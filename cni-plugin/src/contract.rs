@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The words this plugin shares with the controller and the agent (ARCHITECTURE.md, "OVSDB").
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::spec::MacAddress;
 
@@ -32,6 +32,9 @@ pub const ATTACHED_MAC: &str = "attached-mac";
 /// Interface `external_ids`: IPv4 address of the Pod, without prefix length.
 pub const IP: &str = "culvert-ip";
 
+/// Interface `external_ids`: IPv6 address of the Pod, likewise.
+pub const IP6: &str = "culvert-ip6";
+
 /// Interface `external_ids`: CNI_CONTAINERID.
 pub const CONTAINER_ID: &str = "culvert-container-id";
 
@@ -47,8 +50,27 @@ pub const READY: &str = "culvert-ready";
 /// Interface `external_ids`: why the controller refuses the Interface.
 pub const ERROR: &str = "culvert-error";
 
-/// The gateway of every Pod.
+/// The IPv4 gateway of every Pod.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
-/// The link-layer address of [`GATEWAY`].
+/// The IPv6 gateway of every Pod.
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// The gateway that a Pod reaches others of this address's family by.
+pub const fn gateway(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(GATEWAY),
+        IpAddr::V6(_) => IpAddr::V6(GATEWAY6),
+    }
+}
+
+/// The key that an address stands at: [`IP`] or [`IP6`].
+pub const fn ip_key(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => IP,
+        IpAddr::V6(_) => IP6,
+    }
+}
+
+/// The link-layer address of [`GATEWAY`] and [`GATEWAY6`].
 pub const GATEWAY_MAC: MacAddress = MacAddress::new([0x0a, 0x58, 0xa9, 0xfe, 0x01, 0x01]);

@@ -12,8 +12,8 @@ use ovsdb_client::{
 use tokio::time::{Instant, timeout};
 
 use crate::check::PortRow;
-use crate::contract::{ATTACHED_MAC, DATABASE, IP};
-use crate::ipam;
+use crate::contract::{ATTACHED_MAC, DATABASE, IP, IP6};
+use crate::ipam::{self, Exhausted};
 use crate::node::{Node, NodeQuery, NotReady};
 use crate::port::{self, Attached, AttachmentQuery, Awaited, Claim, Progress, Stale};
 use crate::request::{Add, Attachment};
@@ -57,8 +57,8 @@ pub enum DatabaseError {
     #[error(transparent)]
     NotReady(#[from] NotReady),
     /// Every address is in use.
-    #[error("all {0} addresses of this node's Pod CIDRs are in use; delete Pods or add a Pod CIDR")]
-    Exhausted(u64),
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// Other ADDs were faster every time.
     #[error("{MAX_ATTEMPTS} addresses were taken by other Pods meanwhile")]
     TooManyConflicts,
@@ -131,10 +131,8 @@ impl Database {
         let node = query.node(&committed, bridge)?;
         query.connected(&committed, bridge)?;
         let in_use = port::addresses(committed.rows(interfaces))?;
-        match node.pool.choose(&in_use, 0) {
-            Some(_) => Ok(()),
-            None => Err(DatabaseError::Exhausted(node.pool.size())),
-        }
+        node.pool.choose(&in_use, 0)?;
+        Ok(())
     }
 
     /// Chooses an address nobody has and inserts the port with it.
@@ -159,10 +157,7 @@ impl Database {
                 attachment: add.attachment.clone(),
                 netns: add.netns.clone(),
                 pod: add.pod.clone(),
-                address: node
-                    .pool
-                    .choose(&in_use, start)
-                    .ok_or_else(|| DatabaseError::Exhausted(node.pool.size()))?,
+                addresses: node.pool.choose(&in_use, start)?,
             };
             let attach = claim.attach();
             let outcome = self
@@ -297,7 +292,7 @@ impl Database {
                 .map(|value| value.unwrap_or_default().to_owned())
         };
         Ok(Some(PortRow {
-            address: text(IP)?,
+            addresses: [text(IP)?, text(IP6)?],
             mac: text(ATTACHED_MAC)?,
             error: row.optional_string("error")?.map(str::to_owned),
         }))

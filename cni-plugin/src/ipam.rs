@@ -1,87 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Choosing an address from the Pod CIDRs of a node.
+//! Choosing addresses from the Pod CIDRs of a node, one of each family that these are of.
 //!
 //! Nothing is stored: the addresses in use are those of the Interface rows, and the place to begin
 //! looking is `next_cfg` of OVSDB, which every ADD and every DEL moves on. So addresses are given
 //! out in turn, and one that was freed comes back only after all the others.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 
+use crate::addresses::PodAddresses;
 use crate::request::Attachment;
 
-/// The addresses Pods of this node may have.
+/// The addresses Pods of this node may have: of one family, or of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Disjoint, ascending, both ends included.
-    ranges: Vec<(u32, u32)>,
+pub enum Pool {
+    /// IPv4.
+    V4(Ranges<Ipv4Addr>),
+    /// IPv6.
+    V6(Ranges<Ipv6Addr>),
+    /// A Pod gets one of each.
+    Both(Ranges<Ipv4Addr>, Ranges<Ipv6Addr>),
+}
+
+/// Addresses of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges<A> {
+    /// Disjoint, ascending, both ends included; not empty.
+    ranges: Vec<(u128, u128)>,
+    family: PhantomData<A>,
+}
+
+/// An address of one family as a number.
+pub trait Number: Copy + Ord + Into<IpAddr> {
+    /// Name of the family.
+    const FAMILY: &'static str;
+
+    /// The address of this number, if there is one.
+    fn from_number(number: u128) -> Option<Self>;
+}
+
+impl Number for Ipv4Addr {
+    const FAMILY: &'static str = "IPv4";
+
+    fn from_number(number: u128) -> Option<Self> {
+        u32::try_from(number).ok().map(Self::from)
+    }
+}
+
+impl Number for Ipv6Addr {
+    const FAMILY: &'static str = "IPv6";
+
+    fn from_number(number: u128) -> Option<Self> {
+        Some(Self::from(number))
+    }
+}
+
+/// All addresses of one family are in use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "all {size} {family} addresses of this node's Pod CIDRs are in use; delete Pods or add a Pod CIDR"
+)]
+pub struct Exhausted {
+    size: u128,
+    family: &'static str,
 }
 
 /// The Pod CIDRs of a node cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// One of them is no IPv4 CIDR.
-    #[error("{0:?} is no IPv4 CIDR")]
+    /// One of them is no CIDR.
+    #[error("{0:?} is no CIDR")]
     NotACidr(String),
     /// Together they have no address for a Pod.
-    #[error("{0:?} leaves no address for a Pod; a CIDR needs a prefix length of 30 or less")]
+    #[error(
+        "{0:?} leaves no address for a Pod; a CIDR needs a prefix length of 30 (IPv6: 126) or less"
+    )]
     Empty(String),
 }
 
 impl Pool {
     /// The usable addresses of comma-separated CIDRs: all but the network address, the address
-    /// after it (by custom a gateway) and the broadcast address of each.
+    /// after it (by custom a gateway) and, of IPv4, the broadcast address of each.
     ///
     /// # Errors
-    /// If a word is no IPv4 CIDR, or nothing is usable.
+    /// If a word is no CIDR, or nothing is usable.
     pub fn from_cidrs(text: &str) -> Result<Self, PoolError> {
-        let mut ranges = text
-            .split(',')
-            .map(str::trim)
-            .filter(|cidr| !cidr.is_empty())
-            .filter_map(|cidr| match cidr.parse::<Ipv4Network>() {
-                Err(_) => Some(Err(PoolError::NotACidr(cidr.to_owned()))),
-                Ok(network) => usable(network).map(Ok),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let words = text.split(',').map(str::trim);
+        for cidr in words.filter(|cidr| !cidr.is_empty()) {
+            let network = cidr
+                .parse::<IpNetwork>()
+                .map_err(|_| PoolError::NotACidr(cidr.to_owned()))?;
+            match network {
+                IpNetwork::V4(_) => v4.extend(usable(network)),
+                IpNetwork::V6(_) => v6.extend(usable(network)),
+            }
+        }
+        match (Ranges::new(v4), Ranges::new(v6)) {
+            (Some(v4), Some(v6)) => Ok(Self::Both(v4, v6)),
+            (Some(v4), None) => Ok(Self::V4(v4)),
+            (None, Some(v6)) => Ok(Self::V6(v6)),
+            (None, None) => Err(PoolError::Empty(text.to_owned())),
+        }
+    }
+
+    /// Whether Pods get an IPv6 address.
+    pub fn has_v6(&self) -> bool {
+        matches!(self, Self::V6(_) | Self::Both(..))
+    }
+
+    /// The first free address of each family at or after position `start`, in a circle.
+    ///
+    /// # Errors
+    /// All of one family are in use.
+    pub fn choose(&self, in_use: &BTreeSet<IpAddr>, start: u64) -> Result<PodAddresses, Exhausted> {
+        Ok(match self {
+            Self::V4(v4) => PodAddresses::One(v4.choose(in_use, start)?.into()),
+            Self::V6(v6) => PodAddresses::One(v6.choose(in_use, start)?.into()),
+            Self::Both(v4, v6) => {
+                PodAddresses::Both(v4.choose(in_use, start)?, v6.choose(in_use, start)?)
+            }
+        })
+    }
+}
+
+impl<A: Number> Ranges<A> {
+    fn new(mut ranges: Vec<(u128, u128)>) -> Option<Self> {
         ranges.sort_unstable();
         let ranges = ranges.into_iter().fold(Vec::new(), merge);
-        if ranges.is_empty() {
-            return Err(PoolError::Empty(text.to_owned()));
-        }
-        Ok(Self { ranges })
+        (!ranges.is_empty()).then_some(Self {
+            ranges,
+            family: PhantomData,
+        })
     }
 
     /// How many addresses there are.
-    pub fn size(&self) -> u64 {
-        self.ranges.iter().map(length).sum()
+    fn size(&self) -> u128 {
+        self.ranges
+            .iter()
+            .fold(0, |size, range| length(range).saturating_add(size))
     }
 
-    /// The first free address at or after position `start`, in a circle; `None` if all are in
-    /// use.
-    pub fn choose(&self, in_use: &BTreeSet<Ipv4Addr>, start: u64) -> Option<Ipv4Addr> {
+    fn choose(&self, in_use: &BTreeSet<IpAddr>, start: u64) -> Result<A, Exhausted> {
         let size = self.size();
-        (0..size)
-            .map(|step| {
-                start
-                    .wrapping_rem(size)
-                    .wrapping_add(step)
-                    .wrapping_rem(size)
-            })
+        let start = u128::from(start).checked_rem(size).unwrap_or(0);
+        let positions = (start..size).chain(0..start);
+        positions
             .filter_map(|position| self.at(position))
-            .find(|address| !in_use.contains(address))
+            .find(|address| !in_use.contains(&(*address).into()))
+            .ok_or(Exhausted {
+                size,
+                family: A::FAMILY,
+            })
     }
 
-    fn at(&self, mut position: u64) -> Option<Ipv4Addr> {
+    fn at(&self, mut position: u128) -> Option<A> {
         for range in &self.ranges {
             match position.checked_sub(length(range)) {
                 Some(rest) => position = rest,
-                None => {
-                    let offset = u32::try_from(position).ok()?;
-                    return range.0.checked_add(offset).map(Ipv4Addr::from);
-                }
+                None => return A::from_number(range.0.checked_add(position)?),
             }
         }
         None
@@ -97,13 +177,19 @@ pub fn start(next_cfg: i64, attachment: &Attachment, attempt: u32) -> u64 {
     next_cfg.unsigned_abs().wrapping_add(offset)
 }
 
-fn usable(network: Ipv4Network) -> Option<(u32, u32)> {
-    let first = u32::from(network.network()).checked_add(2)?;
-    let last = u32::from(network.broadcast()).checked_sub(1)?;
-    (first <= last).then_some((first, last))
+fn usable(network: IpNetwork) -> Option<(u128, u128)> {
+    let (lowest, highest) = match network {
+        IpNetwork::V4(v4) => (
+            u128::from(v4.network().to_bits()),
+            u128::from(v4.broadcast().to_bits()).checked_sub(1)?,
+        ),
+        IpNetwork::V6(v6) => (v6.network().to_bits(), v6.broadcast().to_bits()),
+    };
+    let first = lowest.checked_add(2)?;
+    (first <= highest).then_some((first, highest))
 }
 
-fn merge(mut merged: Vec<(u32, u32)>, range: (u32, u32)) -> Vec<(u32, u32)> {
+fn merge(mut merged: Vec<(u128, u128)>, range: (u128, u128)) -> Vec<(u128, u128)> {
     match merged.last_mut() {
         Some(last) if range.0 <= last.1 => last.1 = last.1.max(range.1),
         _ => merged.push(range),
@@ -111,10 +197,8 @@ fn merge(mut merged: Vec<(u32, u32)>, range: (u32, u32)) -> Vec<(u32, u32)> {
     merged
 }
 
-fn length(range: &(u32, u32)) -> u64 {
-    u64::from(range.1)
-        .saturating_sub(u64::from(range.0))
-        .saturating_add(1)
+fn length(range: &(u128, u128)) -> u128 {
+    range.1.saturating_sub(range.0).saturating_add(1)
 }
 
 #[cfg(test)]
@@ -125,37 +209,62 @@ mod tests {
         Pool::from_cidrs(cidrs).unwrap()
     }
 
-    fn addresses<const N: usize>(last_bytes: [u8; N]) -> BTreeSet<Ipv4Addr> {
-        last_bytes.map(|byte| Ipv4Addr::new(10, 0, 0, byte)).into()
+    fn addresses<const N: usize>(last_bytes: [u8; N]) -> BTreeSet<IpAddr> {
+        last_bytes.map(|byte| IpAddr::from([10, 0, 0, byte])).into()
+    }
+
+    fn chosen(pool: &Pool, in_use: &BTreeSet<IpAddr>, start: u64) -> Vec<String> {
+        let addresses = pool.choose(in_use, start).unwrap().iter();
+        addresses.map(|address| address.to_string()).collect()
+    }
+
+    fn size(pool: &Pool) -> u128 {
+        match pool {
+            Pool::V4(v4) | Pool::Both(v4, _) => v4.size(),
+            Pool::V6(v6) => v6.size(),
+        }
     }
 
     #[test]
     fn network_first_and_broadcast_address_are_never_given_to_a_pod() {
         let pool = pool("10.0.0.0/29");
-        let all: BTreeSet<_> = (0..pool.size())
-            .map(|start| pool.choose(&BTreeSet::new(), start).unwrap())
+        let all: BTreeSet<_> = (0..5)
+            .flat_map(|start| pool.choose(&BTreeSet::new(), start).unwrap().iter())
             .collect();
+        assert_eq!(size(&pool), 5);
         assert_eq!(all, addresses([2, 3, 4, 5, 6]));
     }
 
     #[test]
     fn search_goes_round_and_ends_when_every_address_is_in_use() {
         let pool = pool("10.0.0.0/29");
-        assert_eq!(
-            pool.choose(&addresses([6]), 4),
-            Some(Ipv4Addr::new(10, 0, 0, 2))
+        assert_eq!(chosen(&pool, &addresses([6]), 4), ["10.0.0.2"]);
+        let error = pool.choose(&addresses([2, 3, 4, 5, 6]), 4).unwrap_err();
+        assert!(
+            error.to_string().contains("all 5 IPv4 addresses"),
+            "{error}"
         );
-        assert_eq!(pool.choose(&addresses([2, 3, 4, 5, 6]), 4), None);
     }
 
     #[test]
     fn several_cidrs_are_one_pool_and_overlaps_count_once() {
         let pool = pool("10.0.1.0/30, 10.0.0.0/29,10.0.0.0/30");
-        assert_eq!(pool.size(), 6);
+        assert_eq!(size(&pool), 6);
+        assert_eq!(chosen(&pool, &BTreeSet::new(), 5), ["10.0.1.2"]);
+    }
+
+    #[test]
+    fn pod_gets_one_address_of_each_family_that_the_cidrs_are_of() {
+        let both = pool("10.0.0.0/24,fd00:a:1::/64");
+        let in_use = BTreeSet::from(["fd00:a:1::7".parse().unwrap()]);
+        assert_eq!(chosen(&both, &in_use, 5), ["10.0.0.7", "fd00:a:1::8"]);
         assert_eq!(
-            pool.choose(&BTreeSet::new(), 5),
-            Some(Ipv4Addr::new(10, 0, 1, 2))
+            chosen(&pool("fd00::/126"), &BTreeSet::new(), 0),
+            ["fd00::2"]
         );
+        // There is no broadcast address.
+        assert_eq!(size(&pool("fd00::/126")), 2);
+        assert!(chosen(&pool("::/0"), &BTreeSet::new(), u64::MAX)[0].ends_with(":1"));
     }
 
     #[test]
@@ -166,10 +275,10 @@ mod tests {
             ifname: "eth0".to_owned(),
         };
         // One ADD, its DEL, and the next ADD: next_cfg has moved on twice.
-        let first = pool.choose(&BTreeSet::new(), start(7, &attachment, 0));
-        let second = pool.choose(&BTreeSet::new(), start(9, &attachment, 0));
-        assert_eq!(first, Some(Ipv4Addr::new(10, 0, 0, 9)));
-        assert_eq!(second, Some(Ipv4Addr::new(10, 0, 0, 11)));
+        let first = chosen(&pool, &BTreeSet::new(), start(7, &attachment, 0));
+        let second = chosen(&pool, &BTreeSet::new(), start(9, &attachment, 0));
+        assert_eq!(first, ["10.0.0.9"]);
+        assert_eq!(second, ["10.0.0.11"]);
     }
 
     #[test]
@@ -187,8 +296,8 @@ mod tests {
     #[test]
     fn unusable_cidrs_are_refused() {
         assert_eq!(
-            Pool::from_cidrs("10.0.0.0/24,fd00::/64"),
-            Err(PoolError::NotACidr("fd00::/64".to_owned()))
+            Pool::from_cidrs("10.0.0.0/24,fd00::x/64"),
+            Err(PoolError::NotACidr("fd00::x/64".to_owned()))
         );
         assert_eq!(
             Pool::from_cidrs("10.0.0.0/31"),
@@ -196,8 +305,8 @@ mod tests {
         );
         assert_eq!(Pool::from_cidrs(""), Err(PoolError::Empty(String::new())));
         assert_eq!(
-            Pool::from_cidrs("0.0.0.0/0").map(|pool| pool.size()),
-            Ok(u64::from(u32::MAX) - 2)
+            Pool::from_cidrs("0.0.0.0/0").map(|pool| size(&pool)),
+            Ok(u128::from(u32::MAX) - 2)
         );
     }
 }

@@ -4,6 +4,7 @@
 mod netns;
 mod offload;
 mod pod;
+mod sysctl;
 mod veth;
 
 use std::io;

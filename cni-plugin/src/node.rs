@@ -9,6 +9,8 @@ use crate::ipam::{Pool, PoolError};
 
 /// The smallest MTU an IPv4 link may have (RFC 791).
 const MIN_MTU: u32 = 68;
+/// The smallest MTU an IPv6 link may have (RFC 8200); the kernel ends IPv6 on a smaller one.
+const MIN_MTU_IPV6: u32 = 1280;
 const MAX_MTU: u32 = 65_535;
 
 /// What ADD needs to know of the node.
@@ -42,7 +44,7 @@ pub enum NotReady {
     NoPodCidrs(String),
     /// The MTU is no number, or out of range.
     #[error(
-        "bridge {bridge}: external_ids:{MTU} is {value:?}; it must be {MIN_MTU} to {MAX_MTU}: \
+        "bridge {bridge}: external_ids:{MTU} is {value:?}; it must be {least} to {MAX_MTU}: \
          restart culvert-agent"
     )]
     BadMtu {
@@ -50,6 +52,8 @@ pub enum NotReady {
         bridge: String,
         /// What stands there.
         value: String,
+        /// What these Pods need.
+        least: u32,
     },
     /// The Pod CIDRs cannot be used.
     #[error(
@@ -108,15 +112,18 @@ impl NodeQuery {
         let cidrs = row
             .map_value("external_ids", POD_CIDRS)?
             .ok_or_else(|| NotReady::NoPodCidrs(bridge.to_owned()))?;
+        let pool = Pool::from_cidrs(cidrs).map_err(|source| NotReady::BadPodCidrs {
+            bridge: bridge.to_owned(),
+            source,
+        })?;
+        let least = if pool.has_v6() { MIN_MTU_IPV6 } else { MIN_MTU };
         Ok(Node {
-            pool: Pool::from_cidrs(cidrs).map_err(|source| NotReady::BadPodCidrs {
-                bridge: bridge.to_owned(),
-                source,
-            })?,
-            mtu: parse_mtu(mtu).ok_or_else(|| NotReady::BadMtu {
+            mtu: parse_mtu(mtu, least).ok_or_else(|| NotReady::BadMtu {
                 bridge: bridge.to_owned(),
                 value: mtu.into(),
+                least,
             })?,
+            pool,
             userspace: row.string("datapath_type")? == "netdev",
         })
     }
@@ -145,8 +152,8 @@ impl NodeQuery {
     }
 }
 
-fn parse_mtu(text: &str) -> Option<u32> {
+fn parse_mtu(text: &str, least: u32) -> Option<u32> {
     text.parse()
         .ok()
-        .filter(|mtu| (MIN_MTU..=MAX_MTU).contains(mtu))
+        .filter(|mtu| (least..=MAX_MTU).contains(mtu))
 }

@@ -2,7 +2,7 @@
 //! The transactions that attach and detach a port, and what their outcome means.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use ovsdb_client::{
     RowError, Transaction, TransactionFailure, Until, Uuid, Wait,
 };
 
+use crate::addresses::PodAddresses;
 use crate::contract::{
-    ATTACHED_MAC, CONTAINER_ID, ERROR, IFACE_ID, IFACE_ID_VER, IFNAME, IP, NETNS, READY,
+    ATTACHED_MAC, CONTAINER_ID, ERROR, IFACE_ID, IFACE_ID_VER, IFNAME, IP, IP6, NETNS, READY,
+    ip_key,
 };
 use crate::request::Attachment;
-use crate::spec::{MacAddress, PodArgs, ValidAttachment};
+use crate::spec::{PodArgs, ValidAttachment};
 
 /// The columns of an Interface that say how far its Pod is.
 const PROGRESS_COLUMNS: [&str; 3] = ["ofport", "error", "external_ids"];
@@ -32,8 +34,8 @@ pub struct Claim {
     pub netns: PathBuf,
     /// Whose port it is.
     pub pod: PodArgs,
-    /// The address, which no other Interface may have.
-    pub address: Ipv4Addr,
+    /// The addresses, which no other Interface may have.
+    pub addresses: PodAddresses,
 }
 
 /// The transaction that inserts a [`Claim`].
@@ -43,7 +45,7 @@ pub struct Attach {
     pub transaction: Transaction,
     bridge_exists: OperationIndex,
     name_is_free: OperationIndex,
-    address_is_free: OperationIndex,
+    addresses_are_free: Vec<OperationIndex>,
     interface: NamedUuid,
 }
 
@@ -114,11 +116,14 @@ impl Claim {
         });
         let name_is_free =
             transaction.wait(no_row("Port", Condition::equal("name", name.as_str())));
-        let address = Datum::map([(IP, self.address.to_string())]);
-        let address_is_free = transaction.wait(no_row(
-            "Interface",
-            Condition::includes("external_ids", address),
-        ));
+        let mut addresses_are_free = Vec::new();
+        for address in self.addresses.iter() {
+            let address = Datum::map([(ip_key(address), address.to_string())]);
+            addresses_are_free.push(transaction.wait(no_row(
+                "Interface",
+                Condition::includes("external_ids", address),
+            )));
+        }
         let interface = transaction.insert(
             "Interface",
             [
@@ -144,7 +149,7 @@ impl Claim {
             transaction,
             bridge_exists,
             name_is_free,
-            address_is_free,
+            addresses_are_free,
             interface,
         }
     }
@@ -155,12 +160,13 @@ impl Claim {
                 IFACE_ID,
                 format!("{}/{}", self.pod.namespace, self.pod.name),
             ),
-            (ATTACHED_MAC, MacAddress::of_pod(self.address).to_string()),
-            (IP, self.address.to_string()),
+            (ATTACHED_MAC, self.addresses.mac().to_string()),
             (CONTAINER_ID, self.attachment.container_id.clone()),
             (IFNAME, self.attachment.ifname.clone()),
             (NETNS, self.netns.display().to_string()),
         ]);
+        let addresses = self.addresses.iter();
+        ids.extend(addresses.map(|address| (ip_key(address), address.to_string())));
         if let Some(uid) = &self.pod.uid {
             ids.insert(IFACE_ID_VER, uid.clone());
         }
@@ -177,7 +183,9 @@ impl Attach {
                 None => Attached::NoBridge,
             },
             Outcome::Failed(failure) if failure.is_timed_out() => match failure.at {
-                FailedAt::Operation(at) if at == self.address_is_free => Attached::AddressTaken,
+                FailedAt::Operation(at) if self.addresses_are_free.contains(&at) => {
+                    Attached::AddressTaken
+                }
                 FailedAt::Operation(at) if at == self.name_is_free => Attached::NameTaken,
                 FailedAt::Operation(at) if at == self.bridge_exists => Attached::NoBridge,
                 FailedAt::Operation(_) | FailedAt::Commit => Attached::Refused(failure),
@@ -267,14 +275,16 @@ pub fn detach(ports: &BTreeSet<Uuid>) -> Transaction {
 ///
 /// # Errors
 /// If a row has another shape than the schema of Open vSwitch says.
-pub fn addresses(interfaces: &[Row]) -> Result<BTreeSet<Ipv4Addr>, RowError> {
+pub fn addresses(interfaces: &[Row]) -> Result<BTreeSet<IpAddr>, RowError> {
     let mut addresses = BTreeSet::new();
     for row in interfaces {
-        // Text that is no address cannot collide with one.
-        let address = row
-            .map_value("external_ids", IP)?
-            .and_then(|text| text.parse().ok());
-        addresses.extend::<Option<Ipv4Addr>>(address);
+        for key in [IP, IP6] {
+            // Text that is no address cannot collide with one.
+            let address = row
+                .map_value("external_ids", key)?
+                .and_then(|text| text.parse().ok());
+            addresses.extend::<Option<IpAddr>>(address);
+        }
     }
     Ok(addresses)
 }
@@ -383,7 +393,7 @@ mod tests {
                 name: "web".to_owned(),
                 uid: None,
             },
-            address: Ipv4Addr::new(10, 0, 0, 2),
+            addresses: PodAddresses::Both("10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()),
         }
     }
 
@@ -411,21 +421,25 @@ mod tests {
         let failed = json!({"error": "timed out", "details": "\"wait\" timed out"});
         let rest = json!(null);
         assert_eq!(
-            read(json!([failed, rest, rest, rest, rest, rest, rest])),
+            read(json!([failed, rest, rest, rest, rest, rest, rest, rest])),
             Attached::NoBridge
         );
         assert_eq!(
-            read(json!([{}, failed, rest, rest, rest, rest, rest])),
+            read(json!([{}, failed, rest, rest, rest, rest, rest, rest])),
             Attached::NameTaken
         );
         assert_eq!(
-            read(json!([{}, {}, failed, rest, rest, rest, rest])),
+            read(json!([{}, {}, failed, rest, rest, rest, rest, rest])),
+            Attached::AddressTaken
+        );
+        assert_eq!(
+            read(json!([{}, {}, {}, failed, rest, rest, rest, rest])),
             Attached::AddressTaken
         );
         let uuid = json!(["uuid", "00000000-0000-0000-0000-000000000001"]);
         let inserted = json!({"uuid": uuid});
         assert_eq!(
-            read(json!([{}, {}, {}, inserted, inserted, {"count": 1}, {"count": 1}])),
+            read(json!([{}, {}, {}, {}, inserted, inserted, {"count": 1}, {"count": 1}])),
             Attached::Committed(Uuid::from_bits(1))
         );
     }
@@ -436,6 +450,7 @@ mod tests {
         assert_eq!(ids.get(IFACE_ID).unwrap(), "ns/web");
         assert_eq!(ids.get(ATTACHED_MAC).unwrap(), "0a:58:0a:00:00:02");
         assert_eq!(ids.get(IP).unwrap(), "10.0.0.2");
+        assert_eq!(ids.get(IP6).unwrap(), "fd00::2");
         assert_eq!(ids.get(CONTAINER_ID).unwrap(), "abc");
         assert_eq!(ids.get(IFNAME).unwrap(), "eth0");
         assert_eq!(ids.get(NETNS).unwrap(), "/run/netns/x");

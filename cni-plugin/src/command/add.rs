@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! ADD: a veth, an address, one transaction, and the wait for the ready mark.
+//! ADD: a veth, its addresses, one transaction, and the wait for the ready mark.
+
+use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::addresses::host_prefix;
 use crate::command::undo::Made;
-use crate::contract::GATEWAY;
+use crate::contract::gateway;
 use crate::database::{Database, DatabaseError};
 use crate::link::{self, Netns, PodPlan, VethPlan};
 use crate::request::Add;
-use crate::spec::{Code, Error, Interface, Ip, MacAddress, Route};
+use crate::spec::{Code, Error, Interface, Ip, Route};
 
 pub(super) async fn run(add: &Add) -> Result<Value, Error> {
     let netns = Netns::open(&add.netns)?;
@@ -49,14 +52,13 @@ async fn attach(
 
     let plan = PodPlan {
         ifname: veth.pod.clone(),
-        address: claim.address,
+        addresses: claim.addresses,
         checksum_in_software: node.userspace,
     };
     link::configure_pod(netns, plan).await?;
     database.wait_until_ready(add, &claim, interface).await?;
 
     let mut result = add.conf.prev_result.clone().unwrap_or_default();
-    let gateway = GATEWAY.to_string();
     result.attach(
         add.conf.version,
         Interface {
@@ -67,21 +69,29 @@ async fn attach(
         },
         Interface {
             name: veth.pod,
-            mac: MacAddress::of_pod(claim.address).to_string(),
+            mac: claim.addresses.mac().to_string(),
             mtu: Some(node.mtu),
             sandbox: add.netns.display().to_string(),
             ..Interface::default()
         },
-        Ip {
-            address: format!("{}/32", claim.address),
-            gateway: Some(gateway.clone()),
+        claim.addresses.iter().map(|address| Ip {
+            address: format!("{address}/{}", host_prefix(address)),
+            gateway: Some(gateway(address).to_string()),
             ..Ip::default()
-        },
-        [Route {
-            dst: "0.0.0.0/0".to_owned(),
-            gw: Some(gateway),
+        }),
+        claim.addresses.iter().map(|address| Route {
+            dst: everywhere(address).to_owned(),
+            gw: Some(gateway(address).to_string()),
             ..Route::default()
-        }],
+        }),
     );
     serde_json::to_value(result).map_err(|error| Error::new(Code::Io, format!("result: {error}")))
+}
+
+/// All addresses of a family.
+const fn everywhere(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "0.0.0.0/0",
+        IpAddr::V6(_) => "::/0",
+    }
 }

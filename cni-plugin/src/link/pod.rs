@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The end in the container: address, routes and neighbour.
+//! The end in the container: addresses, routes and neighbours.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags};
 use rtnetlink::packet_route::link::LinkFlags;
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -15,9 +15,11 @@ use rtnetlink::packet_route::neighbour::{
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 
+use crate::addresses::{PodAddresses, host_prefix};
 use crate::check::PodLink;
-use crate::contract::{GATEWAY, GATEWAY_MAC};
+use crate::contract::{GATEWAY_MAC, gateway};
 use crate::link::offload::disable_transmit_checksum;
+use crate::link::sysctl::{Missing, set_ipv6};
 use crate::link::{LinkError, Netns, connect, find, link_address};
 use crate::spec::MacAddress;
 
@@ -26,8 +28,8 @@ use crate::spec::MacAddress;
 pub struct PodPlan {
     /// Its name.
     pub ifname: String,
-    /// Its address; the link-layer address follows from it.
-    pub address: Ipv4Addr,
+    /// Its addresses; the link-layer address follows from them.
+    pub addresses: PodAddresses,
     /// Whether the sender must fill in checksums itself.
     pub checksum_in_software: bool,
 }
@@ -66,7 +68,12 @@ async fn configure(handle: &Handle, plan: &PodPlan) -> Result<(), LinkError> {
     if plan.checksum_in_software {
         disable_transmit_checksum(ifname)?;
     }
-    let mac = MacAddress::of_pod(plan.address).bytes().to_vec();
+    for address in plan.addresses.iter() {
+        if address.is_ipv6() {
+            prepare_ipv6(ifname)?;
+        }
+    }
+    let mac = plan.addresses.mac().bytes().to_vec();
     let set_mac = LinkUnspec::new_with_index(index).address(mac).build();
     handle
         .link()
@@ -81,40 +88,71 @@ async fn configure(handle: &Handle, plan: &PodPlan) -> Result<(), LinkError> {
         .execute()
         .await
         .map_err(failed("set the state"))?;
-    handle
-        .address()
-        .add(index, IpAddr::V4(plan.address), 32)
-        .execute()
-        .await
-        .map_err(failed("add the address"))?;
+    for address in plan.addresses.iter() {
+        add_address(handle, index, address)
+            .await
+            .map_err(failed("add an address"))?;
+        add_routes(handle, index, gateway(address))
+            .await
+            .map_err(failed("add the routes"))?;
+    }
+    Ok(())
+}
+
+/// A link that asks nobody: its addresses are unique by the transaction that claimed them, and its
+/// only router is known.
+fn prepare_ipv6(ifname: &str) -> Result<(), LinkError> {
+    for (key, value) in [
+        ("disable_ipv6", "0"),
+        ("accept_dad", "0"),
+        ("dad_transmits", "0"),
+        ("accept_ra", "0"),
+        ("router_solicitations", "0"),
+    ] {
+        set_ipv6(ifname, key, value, Missing::IsAnError)?;
+    }
+    Ok(())
+}
+
+async fn add_address(handle: &Handle, index: u32, address: IpAddr) -> Result<(), rtnetlink::Error> {
+    let mut request = handle.address().add(index, address, host_prefix(address));
+    if address.is_ipv6() {
+        request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    }
+    request.execute().await
+}
+
+/// The gateway as a permanent neighbour, and everything else behind it.
+async fn add_routes(handle: &Handle, index: u32, gateway: IpAddr) -> Result<(), rtnetlink::Error> {
     handle
         .neighbours()
-        .add(index, IpAddr::V4(GATEWAY))
+        .add(index, gateway)
         .link_layer_address(&GATEWAY_MAC.bytes())
         .execute()
-        .await
-        .map_err(failed("add the neighbour"))?;
-    let on_link = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(GATEWAY, 32)
-        .output_interface(index)
-        .scope(RouteScope::Link)
-        .build();
-    handle
-        .route()
-        .add(on_link)
-        .execute()
-        .await
-        .map_err(failed("add the route to the gateway"))?;
-    let default = RouteMessageBuilder::<Ipv4Addr>::new()
-        .gateway(GATEWAY)
-        .output_interface(index)
-        .build();
-    handle
-        .route()
-        .add(default)
-        .execute()
-        .await
-        .map_err(failed("add the default route"))
+        .await?;
+    match gateway {
+        IpAddr::V4(gateway) => {
+            let on_link = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(gateway, 32)
+                .output_interface(index)
+                .scope(RouteScope::Link)
+                .build();
+            handle.route().add(on_link).execute().await?;
+            let default = RouteMessageBuilder::<Ipv4Addr>::new()
+                .gateway(gateway)
+                .output_interface(index)
+                .build();
+            handle.route().add(default).execute().await
+        }
+        // A link-local gateway is on the link as it is.
+        IpAddr::V6(gateway) => {
+            let default = RouteMessageBuilder::<Ipv6Addr>::new()
+                .gateway(gateway)
+                .output_interface(index)
+                .build();
+            handle.route().add(default).execute().await
+        }
+    }
 }
 
 async fn inspect(handle: &Handle, ifname: &str) -> Result<Option<PodLink>, LinkError> {
@@ -133,7 +171,7 @@ async fn inspect(handle: &Handle, ifname: &str) -> Result<Option<PodLink>, LinkE
     }))
 }
 
-async fn addresses(handle: &Handle, index: u32) -> Result<BTreeSet<Ipv4Network>, LinkError> {
+async fn addresses(handle: &Handle, index: u32) -> Result<BTreeSet<IpNetwork>, LinkError> {
     let list = handle
         .address()
         .get()
@@ -145,9 +183,11 @@ async fn addresses(handle: &Handle, index: u32) -> Result<BTreeSet<Ipv4Network>,
         .map_err(|error| LinkError::netlink("list addresses", error))?;
     let mut addresses = BTreeSet::new();
     for message in messages {
+        // IPv6 addresses without a peer stand in the one attribute, IPv4 addresses in both.
         for attribute in message.attributes {
-            if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
-                addresses.extend(Ipv4Network::new(address, message.header.prefix_len));
+            if let AddressAttribute::Local(address) | AddressAttribute::Address(address) = attribute
+            {
+                addresses.extend(IpNetwork::new(address, message.header.prefix_len));
             }
         }
     }
@@ -157,42 +197,50 @@ async fn addresses(handle: &Handle, index: u32) -> Result<BTreeSet<Ipv4Network>,
 async fn routes(
     handle: &Handle,
     index: u32,
-) -> Result<BTreeSet<(Ipv4Network, Option<Ipv4Addr>)>, LinkError> {
-    let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-    let list = handle.route().get(all).execute();
-    let messages: Vec<_> = list
-        .try_collect()
-        .await
-        .map_err(|error| LinkError::netlink("list routes", error))?;
-    Ok(messages
-        .iter()
-        .filter_map(|message| route_through(message, index))
-        .collect())
+) -> Result<BTreeSet<(IpNetwork, Option<IpAddr>)>, LinkError> {
+    let mut routes = BTreeSet::new();
+    for all in [
+        RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    ] {
+        let list = handle.route().get(all).execute();
+        let messages: Vec<_> = list
+            .try_collect()
+            .await
+            .map_err(|error| LinkError::netlink("list routes", error))?;
+        routes.extend(messages.iter().filter_map(|one| route_through(one, index)));
+    }
+    Ok(routes)
 }
 
-fn route_through(message: &RouteMessage, index: u32) -> Option<(Ipv4Network, Option<Ipv4Addr>)> {
-    let (mut through, mut destination, mut gateway) = (false, Ipv4Addr::UNSPECIFIED, None);
+fn route_through(message: &RouteMessage, index: u32) -> Option<(IpNetwork, Option<IpAddr>)> {
+    let address = |address: &RouteAddress| match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    };
+    let everywhere = match message.header.address_family {
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let (mut through, mut destination, mut gateway) = (false, everywhere, None);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Oif(oif) => through = *oif == index,
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = Some(*address),
+            RouteAttribute::Destination(found) => destination = address(found)?,
+            RouteAttribute::Gateway(found) => gateway = Some(address(found)?),
             _ => {}
         }
     }
-    let network = Ipv4Network::new(destination, message.header.destination_prefix_length).ok()?;
+    let network = IpNetwork::new(destination, message.header.destination_prefix_length).ok()?;
     through.then_some((network, gateway))
 }
 
 async fn neighbours(
     handle: &Handle,
     index: u32,
-) -> Result<BTreeSet<(Ipv4Addr, MacAddress)>, LinkError> {
-    let list = handle
-        .neighbours()
-        .get()
-        .set_address_family(AddressFamily::Inet)
-        .execute();
+) -> Result<BTreeSet<(IpAddr, MacAddress)>, LinkError> {
+    let list = handle.neighbours().get().execute();
     let messages: Vec<_> = list
         .try_collect()
         .await
@@ -206,12 +254,15 @@ async fn neighbours(
         .collect())
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<(Ipv4Addr, MacAddress)> {
+fn neighbour(message: &NeighbourMessage) -> Option<(IpAddr, MacAddress)> {
     let (mut address, mut mac) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => {
-                address = Some(*found);
+                address = Some(IpAddr::V4(*found));
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => {
+                address = Some(IpAddr::V6(*found));
             }
             NeighbourAttribute::LinkLayerAddress(bytes) => {
                 mac = bytes.as_slice().try_into().ok().map(MacAddress::new);

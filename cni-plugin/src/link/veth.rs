@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The veth pair, and its end on the node.
 
-use std::io;
-use std::path::Path;
-
 use nix::libc;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkFlags};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::check::HostLink;
+use crate::link::sysctl::{Missing, set_ipv6};
 use crate::link::{LinkError, Netns, connect, find, is_errno, link_address};
 use crate::spec::MacAddress;
 
@@ -68,7 +66,7 @@ pub async fn create_veth(plan: &VethPlan, netns: &Netns) -> Result<MacAddress, L
 /// # Errors
 /// If the link does not exist or the kernel refuses.
 pub async fn set_up(name: &str) -> Result<(), LinkError> {
-    disable_ipv6(name)?;
+    set_ipv6(name, "disable_ipv6", "1", Missing::IsFine)?;
     let handle = connect()?;
     let up = LinkUnspec::new_with_name(name).up().build();
     handle
@@ -104,19 +102,4 @@ pub async fn inspect_host(name: &str) -> Result<Option<HostLink>, LinkError> {
     Ok(link.map(|link| HostLink {
         up: link.header.flags.contains(LinkFlags::Up),
     }))
-}
-
-fn disable_ipv6(name: &str) -> Result<(), LinkError> {
-    let file = Path::new("/proc/sys/net/ipv6/conf")
-        .join(name)
-        .join("disable_ipv6");
-    match std::fs::write(&file, "1") {
-        Ok(()) => Ok(()),
-        // A kernel without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(LinkError::Kernel {
-            action: format!("write {}", file.display()),
-            source,
-        }),
-    }
 }

@@ -2,7 +2,6 @@
 //! Link-layer addresses.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 
 /// An EUI-48 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,13 +11,6 @@ impl MacAddress {
     /// The address with these bytes.
     pub const fn new(bytes: [u8; 6]) -> Self {
         Self(bytes)
-    }
-
-    /// The address of the Pod that has `address`: locally administered `0a:58`, then the four
-    /// bytes of the IPv4 address, so two Pods of one cluster never share one.
-    pub const fn of_pod(address: Ipv4Addr) -> Self {
-        let [a, b, c, d] = address.octets();
-        Self([0x0a, 0x58, a, b, c, d])
     }
 
     /// The bytes in transmission order.

@@ -81,14 +81,14 @@ pub struct Route {
 }
 
 impl AttachmentResult {
-    /// Adds one container link with its peer on the node, its address and its routes to what the
+    /// Adds one container link with its peer on the node, its addresses and its routes to what the
     /// plugins before this one made, in the words of `version`.
     pub fn attach(
         &mut self,
         version: SpecVersion,
         node: Interface,
         container: Interface,
-        ip: Ip,
+        ips: impl IntoIterator<Item = Ip>,
         routes: impl IntoIterator<Item = Route>,
     ) {
         version.as_str().clone_into(&mut self.version);
@@ -102,11 +102,13 @@ impl AttachmentResult {
                 ..link
             });
         }
-        self.ips.push(Ip {
-            version: names_family.then(|| "4".to_owned()),
-            interface: self.interfaces.len().checked_sub(1),
+        let interface = self.interfaces.len().checked_sub(1);
+        let family = |ip: &Ip| if ip.address.contains(':') { "6" } else { "4" };
+        self.ips.extend(ips.into_iter().map(|ip| Ip {
+            version: names_family.then(|| family(&ip).to_owned()),
+            interface,
             ..ip
-        });
+        }));
         self.routes.extend(routes);
     }
 }

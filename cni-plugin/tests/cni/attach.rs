@@ -116,6 +116,73 @@ fn attached_pod_has_address_route_neighbour_and_port_until_it_is_detached() {
 }
 
 #[test]
+fn pod_of_a_dual_stack_node_has_an_address_a_route_and_a_neighbour_of_each_family() {
+    let node = Node::prepared("dual");
+    node.vsctl("set Bridge br-int external_ids:culvert-pod-cidrs=\"10.10.1.0/24,fd00:a:1::/64\"");
+    let _controller = Controller::start(&node.ovsdb());
+    let pod = node.container("web");
+    let result = node.add(&pod).result();
+    let v4 = address(&result);
+    let v6 = result["ips"][1]["address"].as_str().unwrap();
+    let v6 = v6.strip_suffix("/128").unwrap();
+    assert!(v6.starts_with("fd00:a:1::"), "{v6}");
+    assert_eq!(
+        result["ips"][1],
+        json!({"address": format!("{v6}/128"), "gateway": "fe80::1", "interface": 1})
+    );
+    assert_eq!(
+        result["routes"],
+        json!([{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}, {"dst": "::/0", "gw": "fe80::1"}])
+    );
+    // Usable at once: nothing is tentative.
+    let addresses = pod.netns.ip("-o -6 address show eth0").unwrap();
+    assert!(
+        addresses.contains(&format!("inet6 {v6}/128")),
+        "{addresses}"
+    );
+    assert!(!addresses.contains("tentative"), "{addresses}");
+    let routes = pod.netns.ip("-6 route").unwrap();
+    assert!(routes.contains("default via fe80::1 dev eth0"), "{routes}");
+    let neighbours = pod.netns.ip("-6 neighbour").unwrap();
+    assert!(
+        neighbours.contains("fe80::1 dev eth0 lladdr 0a:58:a9:fe:01:01 PERMANENT"),
+        "{neighbours}"
+    );
+    let [link] = node.host_links().try_into().unwrap();
+    assert_eq!(node.external_id(&link, "culvert-ip"), v4);
+    assert_eq!(node.external_id(&link, "culvert-ip6"), v6);
+
+    node.check(&pod, &result).result();
+    pod.netns
+        .ip("-6 address flush dev eth0 scope global")
+        .unwrap();
+    let difference = node.check(&pod, &result).failure(102);
+    assert!(
+        difference.contains(&format!("link eth0 has no address {v6}/128")),
+        "{difference}"
+    );
+    node.del(&pod).result();
+    node.assert_empty();
+}
+
+#[test]
+fn pod_of_an_ipv6_node_has_no_ipv4_address() {
+    let node = Node::prepared("six");
+    node.vsctl("set Bridge br-int external_ids:culvert-pod-cidrs=fd00:a:1::/64");
+    let _controller = Controller::start(&node.ovsdb());
+    let pod = node.container("web");
+    let result = node.add(&pod).result();
+    assert_eq!(result["ips"].as_array().unwrap().len(), 1, "{result}");
+    assert_eq!(pod.netns.ip("-o -4 address show eth0").unwrap(), "");
+    let [link] = node.host_links().try_into().unwrap();
+    let mac = result["interfaces"][1]["mac"].as_str().unwrap();
+    assert_eq!(node.external_id(&link, "attached-mac"), mac);
+    node.check(&pod, &result).result();
+    node.del(&pod).result();
+    node.assert_empty();
+}
+
+#[test]
 fn older_versions_get_results_in_their_own_words() {
     let node = Node::prepared("old");
     let _controller = Controller::start(&node.ovsdb());
@@ -176,7 +243,7 @@ fn add_fails_with_code_11_when_every_address_is_in_use_and_works_after_a_del() {
         node.add(pod).result();
     }
     let message = node.add(last).failure(11);
-    assert!(message.contains("all 5 addresses"), "{message}");
+    assert!(message.contains("all 5 IPv4 addresses"), "{message}");
     assert_eq!(node.ports().len(), 5);
     assert!(!last.has_link("eth0"));
     node.del(&pods[2]).result();
@@ -298,12 +365,14 @@ fn add_before_the_node_is_prepared_says_what_is_missing() {
     node.vsctl("set Bridge br-int external_ids:culvert-mtu=1434");
     let message = node.add(&pod).failure(11);
     assert!(message.contains("culvert-pod-cidrs"), "{message}");
-    node.vsctl("set Bridge br-int external_ids:culvert-pod-cidrs=fd00::/64");
+    node.vsctl("set Bridge br-int external_ids:culvert-pod-cidrs=fd00::/640");
     let message = node.add(&pod).failure(11);
-    assert!(
-        message.contains("\"fd00::/64\" is no IPv4 CIDR"),
-        "{message}"
+    assert!(message.contains("\"fd00::/640\" is no CIDR"), "{message}");
+    node.vsctl(
+        "set Bridge br-int external_ids:culvert-pod-cidrs=fd00::/64 external_ids:culvert-mtu=1234",
     );
+    let message = node.add(&pod).failure(11);
+    assert!(message.contains("it must be 1280 to 65535"), "{message}");
     node.assert_empty();
     assert!(!pod.has_link("eth0"));
 }
