@@ -36,6 +36,8 @@ pub struct Decision {
     pub rule_name: Option<String>,
     /// What it decides.
     pub action: RuleAction,
+    /// It only would: the policy is staged.
+    pub staged: bool,
 }
 
 /// Names a rule of a policy.
@@ -54,6 +56,8 @@ pub(crate) enum Why {
     Text(Cow<'static, str>),
     /// A rule says so.
     Rule(Clause),
+    /// A rule says so, which a tier's staged table must know to tell what is left to staged rules.
+    InForce(Clause),
     /// The policy isolates, and no rule allows it.
     Isolation(Direction),
 }

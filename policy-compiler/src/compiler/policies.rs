@@ -11,12 +11,12 @@ use crate::explain::{Clause, RuleRef, Scope, Why};
 use crate::identity::Identity;
 use crate::layer::Owner;
 use crate::model::{
-    Direction, Families, Labels, Name, NamespaceScope, ObjectKey, Peer, Policy, PortMatch, Ports,
-    Protocol, Rule, Selector, Tier, port_key,
+    Direction, Families, Kind, Labels, Name, NamespaceScope, ObjectKey, Peer, Policy, PortMatch,
+    Ports, Protocol, Rule, Selector, Tier, port_key,
 };
 use crate::pipeline::priority;
 use crate::stage::Wanted;
-use crate::stage::policy::{self, Place, PortTerm, Unit, port_terms};
+use crate::stage::policy::{self, Place, PortTerm, Unit, port_terms, staged};
 
 /// All policies.
 #[derive(Default)]
@@ -30,6 +30,8 @@ pub(super) struct Policies {
     selecting_namespaces: BTreeSet<ObjectKey>,
     /// Policies with a peer that is nodes.
     selecting_nodes: BTreeSet<ObjectKey>,
+    /// Staged policies of each tier.
+    staged: BTreeMap<Tier, usize>,
     /// By namespace and direction: the Pod selectors of policies that isolate, each with the number
     /// of those policies. Many policies share few selectors.
     isolating: BTreeMap<(Name, Direction), BTreeMap<Selector, usize>>,
@@ -91,6 +93,42 @@ impl Policies {
     /// Every policy.
     pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
         self.by_key.keys().cloned()
+    }
+
+    /// Whether a policy has flows in the staged table of its tier: staged ones, and in the tiers of
+    /// `ClusterNetworkPolicies` those that come before staged ones.
+    fn counted(&self, policy: &Policy) -> bool {
+        policy.staged
+            || policy.tier != Tier::NetworkPolicy && self.staged.contains_key(&policy.tier)
+    }
+
+    /// A policy begins (or ceases) to be staged in a tier; the policies whose flows that changes.
+    fn count_staged(&mut self, begin: Option<Tier>, cease: Option<Tier>) -> Vec<ObjectKey> {
+        let tiers =
+            |staged: &BTreeMap<Tier, usize>| -> BTreeSet<Tier> { staged.keys().copied().collect() };
+        let before = tiers(&self.staged);
+        if let Some(tier) = begin {
+            *self.staged.entry(tier).or_default() += 1;
+        }
+        if let Some(tier) = cease
+            && let Some(count) = self.staged.get_mut(&tier)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.staged.remove(&tier);
+            }
+        }
+        let after = tiers(&self.staged);
+        let changed: BTreeSet<Tier> = before.symmetric_difference(&after).copied().collect();
+        if changed.iter().all(|tier| *tier == Tier::NetworkPolicy) {
+            return Vec::new();
+        }
+        let first = ObjectKey::new(Kind::ClusterNetworkPolicy, "", "");
+        self.by_key
+            .range(first..)
+            .filter(|(_, policy)| changed.contains(&policy.tier))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Policy> {
@@ -156,6 +194,8 @@ struct PeerOf<'a> {
     peer: Option<&'a Peer>,
     index: u32,
     families: Families,
+    /// Has flows in the staged table of its tier.
+    counted: bool,
 }
 
 impl PeerOf<'_> {
@@ -172,12 +212,29 @@ impl PeerOf<'_> {
             peer: self.index,
             port,
         };
-        let specs = policy::rule(self.place, subject, peer, term, self.families);
-        specs.map(move |spec| Wanted {
+        let (place, families) = (self.place, self.families);
+        let wanted = |spec, why| Wanted {
             kind: policy::KIND,
             spec,
-            why: Why::Rule(clause),
-        })
+            why,
+        };
+        let in_force = (!self.policy.staged).then(|| {
+            let specs = policy::rule(place, subject, peer, term, families);
+            specs.map(move |spec| wanted(spec, Why::Rule(clause)))
+        });
+        let why = if self.policy.staged {
+            Why::Rule(clause)
+        } else {
+            Why::InForce(clause)
+        };
+        let counted = self.counted.then(|| {
+            let specs = staged::rule(place, subject, peer, term, families);
+            specs.map(move |spec| wanted(spec, why.clone()))
+        });
+        in_force
+            .into_iter()
+            .flatten()
+            .chain(counted.into_iter().flatten())
     }
 }
 
@@ -211,6 +268,12 @@ impl Compiler {
                 .attachments_of
                 .extend(self.identities.pods(&key.namespace, &selector));
         }
+        let staged = |policy: &Option<Policy>| {
+            let policy = policy.as_ref().filter(|policy| policy.staged);
+            policy.map(|policy| policy.tier)
+        };
+        let changed = self.policies.count_staged(staged(&policy), staged(&old));
+        dirty.policies.extend(changed);
         dirty.policies.insert(key);
     }
 
@@ -241,13 +304,24 @@ impl Compiler {
                 let of = RuleRef { direction, index };
                 self.rule_flows(policy, rule, of, place, reads, &mut flows);
             }
-            if policy.isolates(direction) {
+            if policy.isolates_when_in_force(direction) {
+                let isolation = match policy.staged {
+                    false => policy::isolation,
+                    true => staged::isolation,
+                };
                 let subjects = self.subject_units(policy, reads).into_iter();
                 flows.extend(subjects.map(|subject| Wanted {
                     kind: policy::KIND,
-                    spec: policy::isolation(direction, subject),
+                    spec: isolation(direction, subject),
                     why: Why::Isolation(direction),
                 }));
+            }
+            if policy.staged && policy.rules(direction).is_some() {
+                flows.push(Wanted {
+                    kind: policy::KIND,
+                    spec: staged::ask(policy.tier, direction),
+                    why: "is staged: its flows are asked, and decide nothing".into(),
+                });
             }
         }
         flows
@@ -274,6 +348,7 @@ impl Compiler {
                 peer,
                 index,
                 families: self.families,
+                counted: self.policies.counted(policy),
             };
             let Ports::List(ports) = &rule.ports else {
                 self.plain_flows(&peer, &[PortTerm::Any], 0, reads, flows);

@@ -78,6 +78,7 @@ pub(super) fn parse(object: &ClusterNetworkPolicy) -> Result<Policy, Rejected> {
         name: key.name,
         tier,
         priority,
+        staged: meta::staged(&object.metadata)?,
         namespaces,
         pod_selector,
         ingress: Some(ingress).filter(|rules| !rules.is_empty()),

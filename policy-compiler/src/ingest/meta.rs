@@ -25,6 +25,25 @@ pub(super) fn key(kind: Kind, metadata: &ObjectMeta) -> Result<ObjectKey, Reject
     Ok(ObjectKey::new(kind, namespace, name))
 }
 
+/// Annotation of policies that are only to be counted.
+const STAGED: &str = "culvert.io/staged";
+
+/// Whether a policy is staged.
+pub(super) fn staged(metadata: &ObjectMeta) -> Result<bool, Rejected> {
+    let annotations = metadata.annotations.as_ref();
+    match annotations
+        .and_then(|all| all.get(STAGED))
+        .map(String::as_str)
+    {
+        Some("true") => Ok(true),
+        None | Some("false") => Ok(false),
+        Some(other) => Err(Rejected::new(
+            format!("metadata.annotations[{STAGED}]"),
+            format!("{other:?} is not one of \"true\", \"false\""),
+        )),
+    }
+}
+
 /// A protocol name; `None` is TCP, as the API defaults it.
 pub(super) fn protocol(field: &str, text: Option<&str>) -> Result<Protocol, Rejected> {
     match text {

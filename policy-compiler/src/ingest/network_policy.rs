@@ -69,6 +69,7 @@ pub(super) fn parse(object: &NetworkPolicy) -> Result<Policy, Rejected> {
         name: key.name,
         tier: Tier::NetworkPolicy,
         priority: 0,
+        staged: meta::staged(&object.metadata)?,
         namespaces: NamespaceScope::Own,
         pod_selector,
         ingress: isolates_ingress.then_some(ingress_rules),

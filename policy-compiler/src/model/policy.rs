@@ -87,6 +87,8 @@ pub struct Policy {
     pub tier: Tier,
     /// Within the tier, lower is asked first; 0 for a `NetworkPolicy`.
     pub priority: u16,
+    /// It decides nothing; what it would decide is counted.
+    pub staged: bool,
     /// In which namespaces are the Pods it is about.
     pub namespaces: NamespaceScope,
     /// Which Pods of these namespaces it is about.
@@ -101,6 +103,11 @@ impl Policy {
     /// Whether what it does not allow in this direction is denied: "v1.NetworkPolicy always makes a
     /// final decision for selected pods."
     pub fn isolates(&self, direction: Direction) -> bool {
+        !self.staged && self.isolates_when_in_force(direction)
+    }
+
+    /// Whether it isolates, or would if it were not staged.
+    pub(crate) fn isolates_when_in_force(&self, direction: Direction) -> bool {
         self.tier == Tier::NetworkPolicy && self.rules(direction).is_some()
     }
 
@@ -120,9 +127,10 @@ impl Policy {
             rule: None,
             rule_name: None,
             action,
+            staged: self.staged,
         };
         match why {
-            Why::Text(_) => None,
+            Why::Text(_) | Why::InForce(_) => None,
             Why::Isolation(direction) => Some(decision(*direction, RuleAction::Deny)),
             Why::Rule(Clause { rule: of, .. }) => {
                 let rule = self.rule(*of)?;
@@ -139,10 +147,17 @@ impl Policy {
     pub(crate) fn words(&self, why: &Why) -> Option<String> {
         match why {
             Why::Text(_) => None,
+            Why::Isolation(direction) if self.staged => Some(format!(
+                "would isolate for {direction}; no {direction} rule of it allows this: would drop (staged)"
+            )),
             Why::Isolation(direction) => Some(format!(
                 "isolates for {direction}; no {direction} rule of it allows this"
             )),
             Why::Rule(clause) => self.clause_words(*clause),
+            Why::InForce(clause) => {
+                let words = self.clause_words(*clause)?;
+                Some(format!("is in force, before what is staged: {words}"))
+            }
         }
     }
 
@@ -156,10 +171,15 @@ impl Policy {
         };
         let name = rule.name.as_ref().map(|name| format!(" {name:?}"));
         let name = name.unwrap_or_default();
-        let verb = rule.action.verb();
+        let (verb, staged) = match (self.staged, rule.action) {
+            (false, action) => (action.verb(), ""),
+            (true, RuleAction::Accept) => ("would allow", " (staged)"),
+            (true, RuleAction::Deny) => ("would drop", " (staged)"),
+            (true, RuleAction::Pass) => ("would pass", " (staged)"),
+        };
         if let Some(field) = &rule.closed {
             return Some(format!(
-                "{tier}{direction} rule {index}{name} {verb} everything: {field} is not known to this version"
+                "{tier}{direction} rule {index}{name} {verb} everything{staged}: {field} is not known to this version"
             ));
         }
         let ports = match &rule.ports {
@@ -175,7 +195,7 @@ impl Policy {
             Some(peers) => peers.get(usize::try_from(clause.peer).ok()?)?.to_string(),
         };
         Some(format!(
-            "{tier}{direction} rule {index}{name} {verb} {ports} {preposition} {peer}"
+            "{tier}{direction} rule {index}{name} {verb} {ports} {preposition} {peer}{staged}"
         ))
     }
 

@@ -36,6 +36,12 @@ pub const NO_TRANSIT: u16 = 200;
 /// `egress`, `ingress`: a rule of a `NetworkPolicy` allows.
 pub const ALLOW: u16 = 1000;
 
+/// `admin_*`, `baseline_*`: asks the staged table.
+pub const ASK_STAGED_FIRST: u16 = u16::MAX;
+
+/// `egress`, `ingress`: asks the staged table about what no rule allows.
+pub const ASK_STAGED_AFTER_ALLOW: u16 = 900;
+
 /// `egress`, `ingress`: a policy isolates the subject, which its labels select.
 pub const ISOLATED_PODS: u16 = 300;
 

@@ -18,6 +18,12 @@ pub const DESTINATION_FLAGS: Field = Field::Reg1;
 /// In [`DESTINATION_FLAGS`]: a `NetworkPolicy` isolates the receiver for ingress.
 pub const DESTINATION_ISOLATED: u128 = 1;
 
+/// In [`DESTINATION_FLAGS`]: the staged table of the tier and direction with this number, 0 to 5, was
+/// asked.
+pub const fn staged_asked(number: u32) -> u128 {
+    0x100 << number
+}
+
 /// In `ct_mark`: policy allowed the connection.
 pub const CT_MARK_ALLOWED: u128 = 1;
 

@@ -47,6 +47,18 @@ pub enum Table {
     Commit = 170,
     /// Delivers to the port.
     Output = 180,
+    /// Counts what staged egress rules of the Admin tier would do.
+    StagedAdminEgress = 200,
+    /// Counts what staged `NetworkPolicies` of the sender would do.
+    StagedEgress = 205,
+    /// Counts what staged egress rules of the Baseline tier would do.
+    StagedBaselineEgress = 210,
+    /// Counts what staged ingress rules of the Admin tier would do.
+    StagedAdminIngress = 215,
+    /// Counts what staged `NetworkPolicies` of the receiver would do.
+    StagedIngress = 220,
+    /// Counts what staged ingress rules of the Baseline tier would do.
+    StagedBaselineIngress = 225,
     /// Holds the marker flows; no packet comes here.
     Marker = 250,
 }
@@ -77,7 +89,7 @@ use Field::{
 
 /// What egress rules match.
 const EGRESS: &[Field] = &[
-    EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, Ipv6Dst, Xxreg1, Xxreg2,
+    EthType, IpProto, TcpDst, UdpDst, SctpDst, Ipv4Dst, Ipv6Dst, Reg1, Xxreg1, Xxreg2,
 ];
 
 /// What ingress rules match.
@@ -87,7 +99,7 @@ const INGRESS: &[Field] = &[
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 21] = [
+static DECLARATIONS: [Declaration; 27] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -126,22 +138,22 @@ static DECLARATIONS: [Declaration; 21] = [
         matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress] },
     Declaration { table: Table::AdminEgress, name: "admin_egress",
         purpose: "ClusterNetworkPolicy egress rules of the Admin tier; what none decides is left to NetworkPolicy.",
-        matches: EGRESS, writes: &[], next: &[Table::Egress, Table::AdminIngress, Table::Denied] },
+        matches: EGRESS, writes: &[Reg1], next: &[Table::Egress, Table::AdminIngress, Table::Denied, Table::StagedAdminEgress] },
     Declaration { table: Table::Egress, name: "egress",
         purpose: "NetworkPolicy egress rules of the sender; what an isolated sender is not allowed is denied.",
-        matches: EGRESS, writes: &[], next: &[Table::BaselineEgress, Table::AdminIngress, Table::Denied] },
+        matches: EGRESS, writes: &[Reg1], next: &[Table::BaselineEgress, Table::AdminIngress, Table::Denied, Table::StagedEgress] },
     Declaration { table: Table::BaselineEgress, name: "baseline_egress",
         purpose: "ClusterNetworkPolicy egress rules of the Baseline tier, for senders that no NetworkPolicy isolates.",
-        matches: EGRESS, writes: &[], next: &[Table::AdminIngress, Table::Denied] },
+        matches: EGRESS, writes: &[Reg1], next: &[Table::AdminIngress, Table::Denied, Table::StagedBaselineEgress] },
     Declaration { table: Table::AdminIngress, name: "admin_ingress",
         purpose: "ClusterNetworkPolicy ingress rules of the Admin tier; what none decides is left to NetworkPolicy.",
-        matches: INGRESS, writes: &[], next: &[Table::Ingress, Table::Commit, Table::Denied] },
+        matches: INGRESS, writes: &[Reg1], next: &[Table::Ingress, Table::Commit, Table::Denied, Table::StagedAdminIngress] },
     Declaration { table: Table::Ingress, name: "ingress",
         purpose: "NetworkPolicy ingress rules of the receiver; what an isolated receiver does not allow is denied.",
-        matches: INGRESS, writes: &[], next: &[Table::BaselineIngress, Table::Commit, Table::Denied] },
+        matches: INGRESS, writes: &[Reg1], next: &[Table::BaselineIngress, Table::Commit, Table::Denied, Table::StagedIngress] },
     Declaration { table: Table::BaselineIngress, name: "baseline_ingress",
         purpose: "ClusterNetworkPolicy ingress rules of the Baseline tier, for receivers that no NetworkPolicy isolates.",
-        matches: INGRESS, writes: &[], next: &[Table::Commit, Table::Denied] },
+        matches: INGRESS, writes: &[Reg1], next: &[Table::Commit, Table::Denied, Table::StagedBaselineIngress] },
     Declaration { table: Table::Denied, name: "denied",
         purpose: "Drops what policy denies; an established connection loses its mark, so that its answers stop, too.",
         matches: &[EthType, CtState], writes: &[CtMark], next: &[] },
@@ -151,6 +163,24 @@ static DECLARATIONS: [Declaration; 21] = [
     Declaration { table: Table::Output, name: "output",
         purpose: "Delivers to the destination's port.",
         matches: &[], writes: &[], next: &[] },
+    Declaration { table: Table::StagedAdminEgress, name: "staged_admin_egress",
+        purpose: "Counts what staged policies would do in admin_egress; asked only where there are some.",
+        matches: EGRESS, writes: &[], next: &[] },
+    Declaration { table: Table::StagedEgress, name: "staged_egress",
+        purpose: "Counts what staged policies would do in egress; asked only where there are some.",
+        matches: EGRESS, writes: &[], next: &[] },
+    Declaration { table: Table::StagedBaselineEgress, name: "staged_baseline_egress",
+        purpose: "Counts what staged policies would do in baseline_egress; asked only where there are some.",
+        matches: EGRESS, writes: &[], next: &[] },
+    Declaration { table: Table::StagedAdminIngress, name: "staged_admin_ingress",
+        purpose: "Counts what staged policies would do in admin_ingress; asked only where there are some.",
+        matches: INGRESS, writes: &[], next: &[] },
+    Declaration { table: Table::StagedIngress, name: "staged_ingress",
+        purpose: "Counts what staged policies would do in ingress; asked only where there are some.",
+        matches: INGRESS, writes: &[], next: &[] },
+    Declaration { table: Table::StagedBaselineIngress, name: "staged_baseline_ingress",
+        purpose: "Counts what staged policies would do in baseline_ingress; asked only where there are some.",
+        matches: INGRESS, writes: &[], next: &[] },
     Declaration { table: Table::Marker, name: "marker",
         purpose: "Holds one flow per layer whose cookie is the layer's digest; no packet comes here.",
         matches: &[], writes: &[], next: &[] },

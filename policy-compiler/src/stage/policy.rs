@@ -7,6 +7,7 @@
 //! that give the same flow give one flow.
 
 mod ports;
+pub(crate) mod staged;
 
 use ipnetwork::IpNetwork;
 use openflow_codec::{Field, Match};
@@ -88,14 +89,30 @@ pub(crate) fn rule(
     port: PortTerm,
     families: Families,
 ) -> impl Iterator<Item = Spec> {
-    let (source, destination) = match place.direction {
-        Direction::Egress => (subject, peer),
-        Direction::Ingress => (peer, subject),
-    };
     let next = match place.action {
         RuleAction::Accept => accepted(place.direction),
         RuleAction::Deny => Table::Denied,
         RuleAction::Pass => after(place.tier, place.direction),
+    };
+    let table = table(place.tier, place.direction);
+    matches(place.direction, subject, peer, port, families).map(move |flow_match| {
+        Spec::new(table, place.priority)
+            .matching(flow_match)
+            .goto(next)
+    })
+}
+
+/// What traffic between subject and peer matches.
+fn matches(
+    direction: Direction,
+    subject: Unit,
+    peer: Unit,
+    port: PortTerm,
+    families: Families,
+) -> impl Iterator<Item = Match> {
+    let (source, destination) = match direction {
+        Direction::Egress => (subject, peer),
+        Direction::Ingress => (peer, subject),
     };
     let (from, to) = (source.family(), destination.family());
     let fits = move |family: &Family| {
@@ -108,9 +125,7 @@ pub(crate) fn rule(
     begun.map(move |flow_match| {
         let flow_match = matching(flow_match, Side::Source, source);
         let flow_match = matching(flow_match, Side::Destination, destination);
-        Spec::new(table(place.tier, place.direction), place.priority)
-            .matching(on_port(flow_match, port))
-            .goto(next)
+        on_port(flow_match, port)
     })
 }
 
@@ -118,18 +133,28 @@ pub(crate) fn rule(
 ///
 /// It drops nothing that the flow for all isolated Pods would not drop, and says by whom.
 pub(crate) fn isolation(direction: Direction, subject: Unit) -> Spec {
-    let side = match direction {
+    let flow_match = matching(Match::any(), subject_side(direction), subject);
+    Spec::new(
+        table(Tier::NetworkPolicy, direction),
+        isolation_priority(subject),
+    )
+    .matching(with_isolated(direction, flow_match, true))
+    .goto(Table::Denied)
+}
+
+const fn subject_side(direction: Direction) -> Side {
+    match direction {
         Direction::Egress => Side::Source,
         Direction::Ingress => Side::Destination,
-    };
-    let flow_match = matching(Match::any(), side, subject);
-    let priority = match subject {
+    }
+}
+
+/// Of several policies that isolate a Pod, the one that selects it by its labels is named.
+const fn isolation_priority(subject: Unit) -> u16 {
+    match subject {
         Unit::Namespace(_) => priority::ISOLATED_NAMESPACE,
         _ => priority::ISOLATED_PODS,
-    };
-    Spec::new(table(Tier::NetworkPolicy, direction), priority)
-        .matching(isolated(direction, flow_match))
-        .goto(Table::Denied)
+    }
 }
 
 /// The table of a tier.
@@ -179,7 +204,7 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
         ),
     ] {
         let drop = Spec::new(table(Tier::NetworkPolicy, direction), priority::NORMAL)
-            .matching(isolated(direction, Match::any()))
+            .matching(with_isolated(direction, Match::any(), true))
             .goto(Table::Denied);
         flows.push(pipeline(drop, isolated_why));
         for (tier, why) in [
@@ -213,8 +238,8 @@ fn denied(families: Families) -> impl Iterator<Item = Wanted> {
     revoke.chain([pipeline(drop, "drops what policy denies")])
 }
 
-/// Narrows `flow_match` to subjects that a policy isolates.
-fn isolated(direction: Direction, flow_match: Match) -> Match {
+/// Narrows `flow_match` to subjects that a policy isolates, or to those that none does.
+fn with_isolated(direction: Direction, flow_match: Match, isolated: bool) -> Match {
     let (side, flag) = match direction {
         Direction::Egress => (register::SOURCE, register::EGRESS_ISOLATED),
         Direction::Ingress => (register::DESTINATION_FLAGS, register::DESTINATION_ISOLATED),
@@ -223,7 +248,8 @@ fn isolated(direction: Direction, flow_match: Match) -> Match {
         Some((value, mask)) => (value, mask.unwrap_or(u128::MAX)),
         None => (0, 0),
     };
-    flow_match.with_masked(side, value | flag, mask | flag)
+    let wanted = if isolated { flag } else { 0 };
+    flow_match.with_masked(side, value | wanted, mask | flag)
 }
 
 /// Kind of the cookies of policies' flows.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use flow_sim::{Execution, MacAddr, Output, Packet, Place, Sim};
-use openflow_codec::Cookie;
+use openflow_codec::{Cookie, TableId};
 use policy_compiler::Compiler;
 use policy_compiler::model::Family;
 use policy_compiler::pipeline::{GATEWAY_MAC, Table};
@@ -18,6 +18,7 @@ pub(crate) struct Net<'a> {
     underlay: Family,
     now: Duration,
     denied_by: Option<Cookie>,
+    staged: Vec<Cookie>,
 }
 
 /// A packet that reached a Pod.
@@ -38,6 +39,7 @@ impl<'a> Net<'a> {
             underlay: compiler.underlay(),
             now: Duration::ZERO,
             denied_by: None,
+            staged: Vec::new(),
         };
         net.switches.resize_with(world::NODES.len(), Sim::new);
         net.load(compiler);
@@ -106,6 +108,11 @@ impl<'a> Net<'a> {
         self.denied_by
     }
 
+    /// The flows of staged tables that the last packet was counted by.
+    pub(crate) fn staged(&self) -> &[Cookie] {
+        &self.staged
+    }
+
     fn pass(&mut self, node: usize, packet: Packet) -> Option<Output> {
         self.now += Duration::from_millis(1);
         let execution = self.switches[node].receive(packet, self.now);
@@ -123,6 +130,8 @@ impl<'a> Net<'a> {
             );
         }
         let lookups: Vec<Place> = execution.path().collect();
+        let staged = lookups.iter().filter(|found| is_staged(found.table));
+        self.staged = staged.filter_map(|found| found.cookie).collect();
         let denied = |pair: &&[Place]| pair[1].table == Table::Denied.id();
         self.denied_by = lookups
             .windows(2)
@@ -144,4 +153,8 @@ impl<'a> Net<'a> {
 pub(crate) fn mac(number: u64) -> MacAddr {
     let [_, _, bytes @ ..] = number.to_be_bytes();
     MacAddr(bytes)
+}
+
+fn is_staged(table: TableId) -> bool {
+    Table::from_id(table).is_some_and(|table| table.name().starts_with("staged_"))
 }

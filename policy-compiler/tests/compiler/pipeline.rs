@@ -50,6 +50,9 @@ fn check(flow: &Flow) {
                             assert!(declared.writes.contains(&dst.field), "{table:?} {dst:?}");
                         }
                         Action::Ct(ct) => ct.table.into_iter().for_each(goes_to),
+                        // A table that asks another one is searched again.
+                        Action::Resubmit { table, .. } if *table == flow.table => {}
+                        Action::Resubmit { table, .. } => goes_to(*table),
                         _ => {}
                     }
                 }
@@ -66,6 +69,10 @@ fn is_tiered(flow: &Flow) -> bool {
         Table::BaselineEgress,
         Table::AdminIngress,
         Table::BaselineIngress,
+        Table::StagedAdminEgress,
+        Table::StagedBaselineEgress,
+        Table::StagedAdminIngress,
+        Table::StagedBaselineIngress,
     ];
     tiers.iter().any(|table| table.id() == flow.table)
 }

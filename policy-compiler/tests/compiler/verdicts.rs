@@ -134,11 +134,15 @@ impl Cluster {
         })
     }
 
-    /// What the API says of a connection.
+    /// What the API says of a connection; staged policies do not count.
     fn judge(&self, pair: Pair, protocol: &str, port: u16) -> Outcome {
+        let mut policies = self.policies.clone();
+        policies.retain(|policy| !world::is_staged(policy.metadata.annotations.as_ref()));
+        let mut cluster_policies = self.cluster_policies.clone();
+        cluster_policies.retain(|policy| policy["metadata"]["annotations"].is_null());
         let rules = reference::Rules {
-            policies: &self.policies,
-            cluster_policies: &self.cluster_policies,
+            policies: &policies,
+            cluster_policies: &cluster_policies,
             hosts: &world::hosts(self.underlay),
         };
         let (from, to) = (
@@ -147,6 +151,25 @@ impl Cluster {
         );
         reference::judge(rules, &from, &to, protocol, port)
     }
+}
+
+/// The cluster with one of its policies staged, and with all in force.
+fn with_one_staged(mut cluster: Cluster, chosen: usize) -> (Cluster, Cluster) {
+    let stage = |cluster: &mut Cluster, chosen: Option<usize>| {
+        let (own, of_cluster) = (&mut cluster.policies, &mut cluster.cluster_policies);
+        let first = own.len();
+        for (index, policy) in own.iter_mut().enumerate() {
+            world::stage(policy, chosen == Some(index));
+        }
+        for (index, policy) in of_cluster.iter_mut().enumerate() {
+            world::stage_cluster_policy(policy, chosen == Some(first + index));
+        }
+    };
+    stage(&mut cluster, None);
+    let mut staged = cluster.clone();
+    let count = cluster.policies.len() + cluster.cluster_policies.len();
+    stage(&mut staged, chosen.checked_rem(count));
+    (staged, cluster)
 }
 
 /// Two Pods, each with one of its addresses.
@@ -225,6 +248,41 @@ proptest! {
                             "answer to a denied packet"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_staged_policy_counts_what_it_would_drop_and_drops_nothing(
+        cluster in cluster(),
+        chosen in 0..8usize,
+    ) {
+        let (staged, in_force) = with_one_staged(cluster, chosen);
+        let compiler = staged.compile();
+        let mut net = Net::new(&compiler, &staged.pods);
+        let mut client_ports = CLIENT_PORT..;
+        for pair in staged.pairs() {
+            for (protocol, port) in [("TCP", 80), ("TCP", 8080), ("UDP", 80), ("SCTP", 81)] {
+                let now = staged.judge(pair, protocol, port);
+                let then = in_force.judge(pair, protocol, port);
+                let client_port = client_ports.next().expect("few probes");
+                let sent = packet(protocol, (pair.src, client_port), (pair.dst, port));
+                let passes = net.send(pair.from, sent).is_some();
+                prop_assert!(now == Outcome::Either || passes == (now == Outcome::Passes));
+                if !passes || now == Outcome::Either || then == Outcome::Either {
+                    continue;
+                }
+                let explained = net.staged().iter().flat_map(|cookie| compiler.explain(*cookie));
+                let decisions = explained.flat_map(|found| found.causes);
+                let decisions = decisions.filter_map(|cause| cause.decision).filter(|d| d.staged);
+                let would: Vec<RuleAction> = decisions.map(|decision| decision.action).collect();
+                // What it passes on, another policy may deny.
+                if !would.contains(&RuleAction::Pass) {
+                    prop_assert_eq!(
+                        would.contains(&RuleAction::Deny), then == Outcome::Dropped,
+                        "{:?} {} {}: {:?}", pair, protocol, port, would
+                    );
                 }
             }
         }

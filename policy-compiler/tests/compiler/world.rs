@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 pub(crate) type Labels = BTreeMap<String, String>;
 
 pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+const STAGED: &str = "culvert.io/staged";
 pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
 pub(crate) const TUNNEL_PORT: PortNo = PortNo(1);
 pub(crate) const VIPS: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
@@ -414,24 +415,53 @@ pub(crate) fn policy() -> impl Strategy<Value = NetworkPolicy> {
         types,
         rules(),
         rules(),
+        staged(),
     )
-        .prop_map(|(namespace, number, pods, types, ingress, egress)| {
-            let ingress_rule = |(from, ports)| NetworkPolicyIngressRule { from, ports };
-            let egress_rule = |(to, ports)| NetworkPolicyEgressRule { to, ports };
-            NetworkPolicy {
-                metadata: named(
-                    Some(NAMESPACES[namespace]),
-                    &format!("policy-{number}"),
-                    &BTreeMap::new(),
-                ),
-                spec: Some(NetworkPolicySpec {
-                    pod_selector: Some(pods),
-                    policy_types: types.map(|t| t.into_iter().map(str::to_owned).collect()),
-                    ingress: ingress.map(|rules| rules.into_iter().map(ingress_rule).collect()),
-                    egress: egress.map(|rules| rules.into_iter().map(egress_rule).collect()),
-                }),
-            }
-        })
+        .prop_map(
+            |(namespace, number, pods, types, ingress, egress, staged)| {
+                let ingress_rule = |(from, ports)| NetworkPolicyIngressRule { from, ports };
+                let egress_rule = |(to, ports)| NetworkPolicyEgressRule { to, ports };
+                NetworkPolicy {
+                    metadata: ObjectMeta {
+                        annotations: staged_annotation(staged),
+                        ..named(
+                            Some(NAMESPACES[namespace]),
+                            &format!("policy-{number}"),
+                            &BTreeMap::new(),
+                        )
+                    },
+                    spec: Some(NetworkPolicySpec {
+                        pod_selector: Some(pods),
+                        policy_types: types.map(|t| t.into_iter().map(str::to_owned).collect()),
+                        ingress: ingress.map(|rules| rules.into_iter().map(ingress_rule).collect()),
+                        egress: egress.map(|rules| rules.into_iter().map(egress_rule).collect()),
+                    }),
+                }
+            },
+        )
+}
+
+fn staged() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.2)
+}
+
+fn staged_annotation(staged: bool) -> Option<Labels> {
+    staged.then(|| Labels::from([(STAGED.to_owned(), "true".to_owned())]))
+}
+
+/// Makes a policy staged, or not.
+pub(crate) fn stage(policy: &mut NetworkPolicy, staged: bool) {
+    policy.metadata.annotations = staged_annotation(staged);
+}
+
+/// Makes a policy as written staged, or not.
+pub(crate) fn stage_cluster_policy(policy: &mut Value, staged: bool) {
+    policy["metadata"]["annotations"] = json!(staged_annotation(staged));
+}
+
+/// Whether a policy has the annotation that stages it.
+pub(crate) fn is_staged(annotations: Option<&Labels>) -> bool {
+    annotations.is_some_and(|all| all.contains_key(STAGED))
 }
 
 pub(crate) fn policies() -> impl Strategy<Value = Vec<NetworkPolicy>> {
@@ -455,19 +485,25 @@ pub(crate) fn cluster_policy() -> impl Strategy<Value = Value> {
         pods_fields(),
         prop::collection::vec(cluster_rule("from", ingress_peer().boxed()), 0..3),
         prop::collection::vec(cluster_rule("to", egress_peer().boxed()), 0..3),
+        staged(),
     )
-        .prop_map(|(number, tier, priority, subject, ingress, egress)| {
-            json!({
-                "metadata": {"name": format!("cluster-{number}")},
-                "spec": {
-                    "tier": tier,
-                    "priority": priority,
-                    "subject": subject,
-                    "ingress": ingress,
-                    "egress": egress,
-                },
-            })
-        })
+        .prop_map(
+            |(number, tier, priority, subject, ingress, egress, staged)| {
+                json!({
+                    "metadata": {
+                        "name": format!("cluster-{number}"),
+                        "annotations": staged_annotation(staged),
+                    },
+                    "spec": {
+                        "tier": tier,
+                        "priority": priority,
+                        "subject": subject,
+                        "ingress": ingress,
+                        "egress": egress,
+                    },
+                })
+            },
+        )
 }
 
 pub(crate) fn cluster_policies() -> impl Strategy<Value = Vec<Value>> {
