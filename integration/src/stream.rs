@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::probe::{self, Prober};
 use crate::{Netns, wait};
@@ -18,6 +18,8 @@ use crate::{Netns, wait};
 /// Pause between two messages: fine enough to see an interruption of a few milliseconds.
 const PAUSE: Duration = Duration::from_millis(2);
 const MESSAGE: [u8; 64] = *b"culvert stream: sixty-four bytes out and sixty-four bytes back..";
+/// Bytes sent and not echoed yet at which the client waits.
+const MOST_OWED: usize = 64 * MESSAGE.len();
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running echo conversation. Ends when dropped.
@@ -130,21 +132,38 @@ impl Drop for Stream {
     }
 }
 
+/// Speaks at its own pace, whatever the other side says: a connection whose state is lost on the way
+/// is found again when its client speaks.
 async fn talk(mut stream: BufReader<TcpStream>, counters: Arc<Counters>) {
+    let mut pace = interval(PAUSE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut echo = [0; MESSAGE.len()];
+    let mut owed = 0;
     loop {
-        if stream.write_all(&MESSAGE).await.is_err() || stream.read_exact(&mut echo).await.is_err()
-        {
-            return;
+        tokio::select! {
+            _ = pace.tick(), if owed < MOST_OWED => {
+                if stream.write_all(&MESSAGE).await.is_err() {
+                    return;
+                }
+                owed += MESSAGE.len();
+            }
+            read = stream.read(&mut echo) => match read {
+                Ok(length) if length > 0 => {
+                    owed = owed.saturating_sub(length);
+                    counters.hear(length as u64);
+                }
+                _ => return,
+            }
         }
-        let now = u64::try_from(counters.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let before = counters.last.swap(now, Ordering::Relaxed);
-        counters
-            .longest
+    }
+}
+
+impl Counters {
+    fn hear(&self, bytes: u64) {
+        let now = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let before = self.last.swap(now, Ordering::Relaxed);
+        self.longest
             .fetch_max(now.saturating_sub(before), Ordering::Relaxed);
-        counters
-            .bytes
-            .fetch_add(MESSAGE.len() as u64, Ordering::Relaxed);
-        sleep(PAUSE).await;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
