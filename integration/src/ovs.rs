@@ -101,7 +101,7 @@ impl Ovs {
         Ok(script)
     }
 
-    /// Restores flows with a script of [`Ovs::stop_vswitchd_saving`], and ends the wait for it.
+    /// Restores flows with a script of [`Ovs::stop_vswitchd_saving`].
     pub fn restore_flows(&self, bridge: &str, script: &str) -> Result<()> {
         let mgmt = self.dir.join(format!("{bridge}.mgmt"));
         wait::until_true(format_args!("{bridge} to answer"), START_LIMIT, || {
@@ -109,6 +109,11 @@ impl Ovs {
         })?;
         let rundir = format!("OVS_RUNDIR={}", self.dir.display());
         command::run("env", &[rundir.as_str(), "sh", "-ec", script])?;
+        Ok(())
+    }
+
+    /// Tells `ovs-vswitchd` that its flows are restored.
+    pub fn end_restore(&self) -> Result<()> {
         self.vsctl("remove Open_vSwitch . other_config flow-restore-wait")?;
         Ok(())
     }

@@ -128,6 +128,7 @@ impl Fault {
                 start(Program::Vswitchd, cluster, node)?;
                 if self == Self::Restart {
                     node.ovs().restore_flows("br-int", &script)?;
+                    node.ovs().end_restore()?;
                 }
                 Ok(undone)
             }

@@ -58,6 +58,35 @@ fn whatever_is_stopped_for_thirty_seconds_nothing_leaks_and_everything_comes_bac
     }
 }
 
+/// The end of the wait brings the controllers, and the first of them flushes every flow (OVS 3.1).
+#[test]
+fn flows_that_ovs_ctl_restores_are_all_there_or_none_and_come_back_from_the_controller() {
+    let lab = Lab::start("tbrestore").unwrap();
+    let cluster = lab.cluster();
+    let node = cluster.bed().node(1).unwrap();
+    let count = || {
+        let dump = node.ovs().dump_flows("br-int").unwrap();
+        dump.matches("cookie=").count()
+    };
+    let (all, before) = (count(), node.ovs().programmed("br-int").unwrap());
+    cluster.kill_controller().unwrap();
+    let script = node.ovs().stop_vswitchd_saving("br-int").unwrap();
+    node.ovs().start_vswitchd().unwrap();
+    node.address_underlay().unwrap();
+    node.ovs().restore_flows("br-int", &script).unwrap();
+    assert_eq!(count(), all);
+    node.ovs().end_restore().unwrap();
+    let left = count();
+    assert!(left == 0 || left == all, "{left} of {all} flows are left");
+
+    cluster.start_controller().unwrap();
+    wait::until_true("the flows to come back", LIMIT, || {
+        Ok(node.ovs().programmed("br-int")? == before)
+    })
+    .unwrap();
+    assert_eq!(lab.leaks(), (0, Vec::new()));
+}
+
 /// The first of the seeds that `./run chaos` runs.
 #[test]
 fn overlapping_faults_leak_nothing_and_everything_comes_back() {
