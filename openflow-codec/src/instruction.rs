@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Instructions of a flow (OpenFlow 1.5.1 section 7.2.5).
 
+use std::iter;
+
 use bytes::Bytes;
 
 use crate::action::{Action, put_actions, read_actions};
@@ -84,12 +86,34 @@ pub(crate) fn read_instructions(
     // Actions to apply and the next table.
     let mut instructions = Vec::with_capacity(2);
     while !reader.is_empty() {
-        instructions.push(read_instruction(reader, context)?);
+        match apply_actions(reader) {
+            Some(mut body) => {
+                let actions = read_actions(&mut body, context)?;
+                // Made where it stays: to move it costs more than to write it.
+                instructions.extend(iter::once_with(|| Instruction::ApplyActions(actions)));
+            }
+            None => instructions.push(read_instruction(reader, context)?),
+        }
     }
     Ok(instructions)
 }
 
+/// The actions in `OFPIT_APPLY_ACTIONS`, which most flows have; `None` consumes nothing and leaves
+/// it to [`read_instruction`].
 #[inline]
+fn apply_actions<'a>(reader: &mut Reader<'a>) -> Option<Reader<'a>> {
+    let [head] = reader.words()?;
+    let length = (head >> 32) as u16;
+    if head >> 48 != u64::from(ofpit::APPLY_ACTIONS) || length < 8 || !length.is_multiple_of(8) {
+        return None;
+    }
+    let mut rest = *reader;
+    rest.skip("", 8).ok()?;
+    let body = rest.sub("", usize::from(length).saturating_sub(8)).ok()?;
+    *reader = rest;
+    Some(body)
+}
+
 fn read_instruction(
     reader: &mut Reader<'_>,
     context: &Context,

@@ -141,10 +141,10 @@ impl<'a> Reader<'a> {
     /// The next 64-bit words, which are not consumed; `None` if there are not as many.
     #[inline]
     pub(crate) fn words<const N: usize>(&self) -> Option<[u64; N]> {
-        let mut rest = *self;
+        let bytes = self.rest.get(..N.checked_mul(8)?)?;
         let mut words = [0; N];
-        for word in &mut words {
-            *word = rest.u64("").ok()?;
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u64::from_be_bytes(*bytes);
         }
         Some(words)
     }

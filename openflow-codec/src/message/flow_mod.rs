@@ -152,31 +152,79 @@ impl FlowMod {
         );
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(reader: &mut Reader<'_>, context: &Context) -> Result<Self, DecodeError> {
-        let mut flow_mod = Self::delete_by_cookie(Cookie(reader.u64("cookie")?));
-        flow_mod.cookie_mask = Cookie(reader.u64("cookie mask")?);
-        flow_mod.flow.table = TableId(reader.u8("table")?);
-        flow_mod.command = match reader.u8("flow_mod command")? {
+        let fixed = reader.words().and_then(Self::with_fixed);
+        let Some(mut flow_mod) = fixed else {
+            return Err(wrong_in_fixed(*reader));
+        };
+        reader.skip("flow_mod", 40)?;
+        oxm::read_match_into(&mut flow_mod.flow.flow_match, reader, context)?;
+        flow_mod.flow.instructions = read_instructions(reader, context)?;
+        Ok(flow_mod)
+    }
+
+    /// What stands before the match, see [`put_flow_mod`]; `None` if the command is not known.
+    #[inline]
+    fn with_fixed(words: [u64; 5]) -> Option<Self> {
+        let [cookie, cookie_mask, rank, ports, rest] = words;
+        let command = match (rank >> 48) as u8 {
             0 => FlowCommand::Add,
             1 => FlowCommand::Modify,
             2 => FlowCommand::ModifyStrict,
             3 => FlowCommand::Delete,
             4 => FlowCommand::DeleteStrict,
-            other => return Err(reader.bad_value("flow_mod command", other)),
+            _ => return None,
         };
-        flow_mod.flow.idle_timeout = reader.u16("idle timeout")?;
-        flow_mod.flow.hard_timeout = reader.u16("hard timeout")?;
-        flow_mod.flow.priority = reader.u16("priority")?;
-        flow_mod.buffer_id = reader.u32("buffer id")?;
-        flow_mod.out_port = PortNo(reader.u32("out_port")?);
-        flow_mod.out_group = GroupId(reader.u32("out_group")?);
-        flow_mod.flags = FlowFlags::from_bits_retain(reader.u16("flags")?);
-        flow_mod.importance = reader.u16("importance")?;
-        oxm::read_match_into(&mut flow_mod.flow.flow_match, reader, context)?;
-        flow_mod.flow.instructions = read_instructions(reader, context)?;
-        Ok(flow_mod)
+        Some(Self {
+            command,
+            flow: Flow {
+                table: TableId((rank >> 56) as u8),
+                priority: rank as u16,
+                flow_match: Match::any(),
+                cookie: Cookie(cookie),
+                idle_timeout: (rank >> 32) as u16,
+                hard_timeout: (rank >> 16) as u16,
+                instructions: Vec::new(),
+            },
+            cookie_mask: Cookie(cookie_mask),
+            out_port: PortNo(ports as u32),
+            out_group: GroupId((rest >> 32) as u32),
+            flags: FlowFlags::from_bits_retain((rest >> 16) as u16),
+            importance: rest as u16,
+            buffer_id: (ports >> 32) as u32,
+        })
     }
+}
+
+/// Says what is wrong with bytes of which [`FlowMod::with_fixed`] cannot be made: they end, or have
+/// a command that is not known.
+#[cold]
+fn wrong_in_fixed(mut reader: Reader<'_>) -> DecodeError {
+    let parts = [
+        ("cookie", 8),
+        ("cookie mask", 8),
+        ("table", 1),
+        ("flow_mod command", 1),
+        ("idle timeout", 2),
+        ("hard timeout", 2),
+        ("priority", 2),
+        ("buffer id", 4),
+        ("out_port", 4),
+        ("out_group", 4),
+        ("flags", 2),
+        ("importance", 2),
+    ];
+    for (what, size) in parts {
+        match reader.take(what, size) {
+            Err(error) => return error,
+            Ok(&[command]) if what == "flow_mod command" && command > 4 => {
+                return reader.bad_value(what, command);
+            }
+            Ok(_) => {}
+        }
+    }
+    reader.bad_length("flow_mod", reader.remaining())
 }
 
 /// What a flow_mod has beside the flow.
@@ -258,5 +306,46 @@ impl Flow {
         oxm::put_match(&mut out, &self.flow_match);
         put_instructions(&mut out, &self.instructions);
         out.keep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the reader of one part after the other says.
+    fn part_by_part(mut reader: Reader<'_>) -> Result<(), DecodeError> {
+        reader.u64("cookie")?;
+        reader.u64("cookie mask")?;
+        reader.u8("table")?;
+        let command = reader.u8("flow_mod command")?;
+        if command > 4 {
+            return Err(reader.bad_value("flow_mod command", command));
+        }
+        reader.u16("idle timeout")?;
+        reader.u16("hard timeout")?;
+        reader.u16("priority")?;
+        reader.u32("buffer id")?;
+        reader.u32("out_port")?;
+        reader.u32("out_group")?;
+        reader.u16("flags")?;
+        reader.u16("importance").map(drop)
+    }
+
+    #[test]
+    fn an_error_before_the_match_names_the_part_and_its_offset() {
+        let context = Context::UNMAPPED;
+        for command in [0, 4, 5, 0xff] {
+            let mut bytes = [7; 40];
+            bytes[17] = command;
+            for length in 0..=bytes.len() {
+                let reader = Reader::new(&bytes[..length], 8);
+                let Err(expected) = part_by_part(reader) else {
+                    continue;
+                };
+                let read = FlowMod::read(&mut reader.clone(), &context);
+                assert_eq!(read, Err(expected), "command {command}, {length} bytes");
+            }
+        }
     }
 }

@@ -142,11 +142,12 @@ pub(super) fn plain_prefix(bytes: &[u8]) -> (usize, Option<Field>) {
     // One more than the number of `last`.
     let mut least = 0;
     while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
-        let header = u32::from_be_bytes(*header);
-        let shape = Shape::plain_of_header(header);
-        let Some((payload, after)) = after.split_at_checked((header & 0xff) as usize) else {
+        let [_, _, _, length] = *header;
+        let Some((payload, after)) = after.split_at_checked(length.into()) else {
             break;
         };
+        let header = u32::from_be_bytes(*header);
+        let shape = Shape::plain_of_header(header);
         let whole = header == shape.header && shape.whole;
         if (shape.field as u8) < least || !(whole || is_canonical(shape, header, payload)) {
             break;
@@ -161,22 +162,26 @@ pub(super) fn plain_prefix(bytes: &[u8]) -> (usize, Option<Field>) {
 /// Whether header, value and mask are as [`push`] and [`splice`] write them.
 #[inline]
 fn is_canonical(shape: Shape, header: u32, payload: &[u8]) -> bool {
-    if header == shape.header {
-        return number(payload) & !width_mask(shape.field) == 0;
-    }
-    if header != shape.masked_header {
-        return false;
-    }
-    if shape.whole
-        && let [a, b, c, d, e, f, g, h] = *payload
+    if let [a, b, c, d, e, f, g, h] = *payload
+        && header == shape.masked_header
+        && shape.whole
     {
         let value = u32::from_be_bytes([a, b, c, d]);
         let mask = u32::from_be_bytes([e, f, g, h]);
         return mask != 0 && mask != u32::MAX && value & !mask == 0;
     }
+    is_canonical_of_any_width(shape, header, payload)
+}
+
+fn is_canonical_of_any_width(shape: Shape, header: u32, payload: &[u8]) -> bool {
+    let full = width_mask(shape.field);
+    if header == shape.header {
+        return number(payload) & !full == 0;
+    }
     let (value, mask) = payload.split_at(payload.len() / 2);
-    let (value, mask, full) = (number(value), number(mask), width_mask(shape.field));
-    mask != 0 && mask != full && mask & !full == 0 && value & !mask == 0
+    let (value, mask) = (number(value), number(mask));
+    let canonical = mask != 0 && mask != full && mask & !full == 0 && value & !mask == 0;
+    header == shape.masked_header && canonical
 }
 
 /// Header and left-aligned value and mask of a plain field, if these fit 8 bytes. A mask of all bits
