@@ -62,6 +62,9 @@ pub struct Node {
     /// OpenFlow port of the tunnel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel_port: Option<u32>,
+    /// OpenFlow port of the gateway, behind which the node's own kernel is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_port: Option<u32>,
     /// Tunnel addresses of peers whose link-layer address the node knows.
     #[serde(default)]
     pub peers_resolved: Vec<String>,

@@ -27,6 +27,9 @@ use crate::{Netns, preflight, wait};
 /// The controller's address on the management network.
 pub const CTL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 
+/// The address of a machine on the underlay that is no node.
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 98, 0, 250);
+
 const MAX_NODES: usize = 200;
 const DEVICE_LIMIT: Duration = Duration::from_secs(15);
 
@@ -204,6 +207,18 @@ impl Testbed {
     /// All nodes in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Adds a machine on the underlay that is no node, at [`OUTSIDE`]; it sends `networks` to the
+    /// underlay address of a node.
+    pub fn add_outsider(&self, networks: &[(&str, &Node)]) -> Result<Netns> {
+        let netns = Netns::create(&registry::netns_name(self.name(), "outside"))?;
+        connect(&self.fabric, "underlay", "outside", &netns, "eth0")?;
+        netns.ip(&format!("address add {OUTSIDE}/24 dev eth0"))?;
+        for (network, node) in networks {
+            netns.ip(&format!("route add {network} via {}", node.underlay()))?;
+        }
+        Ok(netns)
     }
 
     /// Starts a process of the bed in `netns`; its output goes to `LABEL.log` in the run directory.

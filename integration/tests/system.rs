@@ -10,6 +10,8 @@ mod plain;
 mod bed;
 #[path = "system/chaos.rs"]
 mod chaos;
+#[path = "system/gateway.rs"]
+mod gateway;
 #[path = "system/promises.rs"]
 mod promises;
 #[path = "system/underlay.rs"]

@@ -87,6 +87,9 @@ pub struct Attachment {
 pub struct NodeFacts {
     /// OpenFlow port number of the tunnel port; `None` while the node has none.
     pub tunnel_port: Option<PortNo>,
+    /// OpenFlow port number of the gateway port, behind which the node's own kernel is; `None`
+    /// while the node has none.
+    pub gateway_port: Option<PortNo>,
 }
 
 /// One step of input.

@@ -7,10 +7,10 @@ use std::fmt;
 
 use crate::model::{Labels, PORT_KEY};
 use crate::pipeline::register::{
-    EGRESS_ISOLATED, IDENTITY_MASK, LABEL_BITS, NAMESPACE_BITS, NAMESPACE_MASK, VALID,
+    EGRESS_ISOLATED, IDENTITY_MASK, LABEL_BITS, NAMESPACE_BITS, NAMESPACE_MASK, POD, VALID,
 };
 
-/// An identity: 88 bits, never with a zero namespace part (that is reserved).
+/// A Pod's identity: 88 bits, the first of them always set (the others are reserved).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(u128);
 
@@ -68,9 +68,7 @@ impl Identifier {
     /// The namespace part, in place: what a whole namespace is matched by.
     pub(crate) fn namespace_bits(&self, namespace: &str) -> u128 {
         let hash = blake3::keyed_hash(&self.namespace_key, namespace.as_bytes());
-        // Zero is reserved for senders that are no Pods.
-        let part = high_bits(&hash, NAMESPACE_BITS).max(1);
-        part << LABEL_BITS
+        (high_bits(&hash, NAMESPACE_BITS) << LABEL_BITS) | POD
     }
 
     /// The identity of Pods with exactly these identity-relevant labels.

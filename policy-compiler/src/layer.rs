@@ -46,6 +46,8 @@ pub(crate) enum Owner {
     Attachment(AttachmentKey),
     /// The node's tunnel port.
     TunnelPort,
+    /// The node's gateway port.
+    GatewayPort,
     /// The way to another node.
     Route(String),
 }

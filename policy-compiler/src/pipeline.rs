@@ -44,6 +44,9 @@ pub const CT_ZONE: u16 = 0xc1;
 /// Link-layer address of the gateway of every Pod.
 pub const GATEWAY_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0101);
 
+/// Link-layer address of the gateway port, behind which the node's own kernel is.
+pub const HOST_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0102);
+
 /// IPv4 address of the gateway of every Pod: link-local, the same everywhere, so that a Pod can move.
 pub const GATEWAY_IPV4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 1, 1);
 

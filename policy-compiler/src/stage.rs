@@ -19,6 +19,8 @@ mod source;
 mod spoof_guard;
 mod tunnel_out;
 
+use std::net::IpAddr;
+
 use openflow_codec::{Action, Ct, Field, Match, PortNo, Subfield, action::CtZone};
 
 use crate::explain::Why;
@@ -41,6 +43,13 @@ pub(crate) struct PodPort {
     /// Identity and flags as on the wire.
     pub(crate) wire_identity: u128,
     pub(crate) ingress_isolated: bool,
+}
+
+/// What the stages must know of a node's gateway port.
+pub(crate) struct GatewayPort {
+    pub(crate) port: PortNo,
+    /// The node's own addresses.
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// The flows that are the same in every cluster of these families.
@@ -70,6 +79,14 @@ pub(crate) fn tunnel_port(port: PortNo, families: Families) -> Vec<Wanted> {
         tunnel_out::tunnel_port(port, families),
     ];
     stages.into_iter().flatten().collect()
+}
+
+/// The flows of a node's gateway port.
+pub(crate) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
+    let mut flows = vec![classify::gateway_port(gateway)];
+    flows.extend(source::gateway_port(gateway));
+    flows.extend(route::gateway_port(gateway, families));
+    flows
 }
 
 /// The flows of a Pod's port, without [`pod_entry`].

@@ -5,6 +5,8 @@
 mod cluster_policy;
 #[path = "compiler/document.rs"]
 mod document;
+#[path = "compiler/gateway.rs"]
+mod gateway;
 #[path = "compiler/incremental.rs"]
 mod incremental;
 #[path = "compiler/neighbours.rs"]

@@ -187,8 +187,11 @@ fn subject_is(subject: &Value, party: &Party) -> bool {
     pods_are(subject, party)
 }
 
-/// `namespaces` or `pods`.
+/// `namespaces` or `pods`: nobody but Pods, whatever is empty.
 fn pods_are(value: &Value, party: &Party) -> bool {
+    if party.namespace.is_empty() {
+        return false;
+    }
     if let Some(namespaces) = value.get("namespaces") {
         return matches(&selector(namespaces), &party.namespace_labels);
     }

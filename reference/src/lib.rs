@@ -19,10 +19,10 @@ type RuleParts<'a> = (
     Option<&'a Vec<NetworkPolicyPort>>,
 );
 
-/// A Pod as the API sees it.
+/// A Pod as the API sees it, or an address that is of no Pod.
 #[derive(Clone, Debug)]
 pub struct Party {
-    /// Name of its namespace.
+    /// Name of its namespace; empty when it is no Pod.
     pub namespace: String,
     /// Labels of its namespace, `kubernetes.io/metadata.name` among them.
     pub namespace_labels: Labels,
@@ -136,6 +136,10 @@ fn peer_is(peer: &NetworkPolicyPeer, own_namespace: &str, party: &Party) -> bool
                 .iter()
                 .flatten()
                 .any(|cidr| within(cidr, party.address));
+    }
+    // "This selects particular Pods": nothing else, whatever is empty.
+    if party.namespace.is_empty() {
+        return false;
     }
     let namespace = match &peer.namespace_selector {
         Some(selector) => matches(selector, &party.namespace_labels),

@@ -103,7 +103,10 @@ mod tests {
         for _ in 0..3 {
             pending.push(Change::Delete(pod.clone()));
             pending.push(Change::Detach(key.clone()));
-            let facts = NodeFacts { tunnel_port: None };
+            let facts = NodeFacts {
+                tunnel_port: None,
+                gateway_port: None,
+            };
             pending.push(Change::ObserveNode {
                 node: "a".into(),
                 facts,

@@ -130,6 +130,7 @@ impl Control {
                 pod_cidrs: Vec::new(),
                 agent: bridge.and_then(|bridge| bridge.agent.clone()),
                 tunnel_port: machine.view.tunnel_port.map(|port| port.0),
+                gateway_port: machine.view.gateway_port.map(|port| port.0),
                 peers_resolved: Vec::new(),
                 pods: machine.view.interfaces.len(),
                 flows: 0,
@@ -182,6 +183,9 @@ impl Control {
             agent: bridge.and_then(|bridge| bridge.agent.clone()),
             tunnel_port: record
                 .and_then(|record| record.view.tunnel_port)
+                .map(|port| port.0),
+            gateway_port: record
+                .and_then(|record| record.view.gateway_port)
                 .map(|port| port.0),
             peers_resolved: bridge
                 .map(|bridge| {

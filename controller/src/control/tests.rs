@@ -203,6 +203,7 @@ fn view(node: &str, datapath_id: u64) -> MachineView {
             peers_resolved: BTreeSet::new(),
         }),
         tunnel_port: Some(PortNo(1)),
+        gateway_port: Some(PortNo(2)),
         interfaces: BTreeMap::new(),
     }
 }

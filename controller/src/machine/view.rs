@@ -24,6 +24,8 @@ pub struct MachineView {
     pub bridge: Option<Bridge>,
     /// OpenFlow port of the tunnel.
     pub tunnel_port: Option<PortNo>,
+    /// OpenFlow port of the gateway, behind which the machine's own kernel is.
+    pub gateway_port: Option<PortNo>,
     /// Interfaces of the bridge that belong to Pods, by name.
     pub interfaces: BTreeMap<String, PodInterface>,
 }
@@ -128,6 +130,7 @@ impl MachineView {
     pub fn facts(&self) -> NodeFacts {
         NodeFacts {
             tunnel_port: self.tunnel_port,
+            gateway_port: self.gateway_port,
         }
     }
 }
@@ -215,8 +218,10 @@ fn read_interface(row: &Row, view: &mut MachineView) -> Result<(), RowError> {
         .and_then(|port| u32::try_from(port).ok())
         .filter(|port| *port > 0)
         .map(PortNo);
-    if row.map_value("external_ids", "culvert-role")? == Some("tunnel") {
-        view.tunnel_port = port;
+    match row.map_value("external_ids", "culvert-role")? {
+        Some("tunnel") => view.tunnel_port = port,
+        Some("gateway") => view.gateway_port = port,
+        _ => {}
     }
     if let Some(iface_id) = row.map_value("external_ids", "iface-id")? {
         let interface = PodInterface {
@@ -376,7 +381,7 @@ pub(crate) mod tests {
             &mut replica,
             "Bridge",
             2,
-            &bridge("br-int", &[110, 111, 112]),
+            &bridge("br-int", &[110, 111, 112, 114]),
         );
         row(&mut replica, "Bridge", 3, &bridge("br-ex", &[113]));
         interface(&mut replica, 10, "br-int", 65534, &[]);
@@ -389,6 +394,13 @@ pub(crate) mod tests {
         );
         interface(&mut replica, 12, "veth1", 5, &POD);
         interface(&mut replica, 13, "veth2", 6, &POD);
+        interface(
+            &mut replica,
+            14,
+            "culvert-gw",
+            2,
+            &[("culvert-role", "gateway")],
+        );
         replica
     }
 
@@ -397,6 +409,7 @@ pub(crate) mod tests {
         let view = read(&replica(), "br-int").unwrap();
         assert_eq!(view.node.as_deref(), Some("node-1"));
         assert_eq!(view.tunnel_port, Some(PortNo(1)));
+        assert_eq!(view.gateway_port, Some(PortNo(2)));
         let bridge = view.bridge.unwrap();
         assert_eq!(bridge.datapath_id, Some(DatapathId(0xa1)));
         assert_eq!(bridge.agent.as_deref(), Some("0.1.0"));

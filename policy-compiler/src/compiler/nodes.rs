@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Nodes: their tunnel ports, and the ways between them.
+//! Nodes: their tunnel and gateway ports, and the ways between them.
 
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
-use crate::stage;
+use crate::model::{Addresses, Family, Node};
+use crate::stage::{self, Wanted, route};
 
 impl Compiler {
     /// Makes the flows of dirty nodes anew.
@@ -15,6 +16,7 @@ impl Compiler {
             .filter(|node| dirty.all_nodes || dirty.nodes.contains(*node))
         {
             self.settle_tunnel_port(node);
+            self.settle_gateway_port(node);
             self.settle_routes(node);
         }
     }
@@ -27,6 +29,21 @@ impl Compiler {
         self.own(Owner::TunnelPort, &Scope::Node(node.to_owned()), wanted);
     }
 
+    fn settle_gateway_port(&mut self, node: &str) {
+        let facts = self.observed.get(node);
+        let gateway = facts.and_then(|facts| facts.gateway_port).map(|port| {
+            let addresses = self.nodes.get(node).and_then(|node| node.addresses);
+            stage::GatewayPort {
+                port,
+                addresses: addresses.into_iter().flat_map(Addresses::iter).collect(),
+            }
+        });
+        let wanted = gateway
+            .map(|gateway| stage::gateway_port(&gateway, self.families))
+            .unwrap_or_default();
+        self.own(Owner::GatewayPort, &Scope::Node(node.to_owned()), wanted);
+    }
+
     fn settle_routes(&mut self, node: &str) {
         let scope = Scope::Node(node.to_owned());
         let underlay = self.underlay();
@@ -35,15 +52,24 @@ impl Compiler {
         peers.sort();
         peers.dedup();
         for peer in peers {
-            let mut wanted = Vec::new();
-            let found = self.nodes.get(&peer).filter(|found| found.name != node);
-            if let Some(found) = found
-                && let Some(address) = found.addresses.and_then(|all| all.of(underlay))
-            {
-                let cidrs = found.pod_cidrs.iter();
-                wanted.extend(cidrs.map(|cidr| stage::route::to_node(address, *cidr)));
-            }
+            let wanted = match self.nodes.get(&peer) {
+                Some(found) => routes_to(found, node, underlay),
+                None => Vec::new(),
+            };
             self.own(Owner::Route(peer), &scope, wanted);
         }
     }
+}
+
+/// The ways from `node` to `peer`, and where there are none.
+fn routes_to(peer: &Node, node: &str, underlay: Family) -> Vec<Wanted> {
+    let cidrs = peer.pod_cidrs.iter().copied();
+    let tunnel = peer.addresses.and_then(|all| all.of(underlay));
+    let Some(tunnel) = tunnel.filter(|_| peer.name != node) else {
+        return cidrs.map(route::nobody_in).collect();
+    };
+    let pods = cidrs.map(|cidr| route::to_pods_of(tunnel, cidr));
+    let addresses = peer.addresses.into_iter().flat_map(Addresses::iter);
+    pods.chain(addresses.map(|at| route::to_node(tunnel, at)))
+        .collect()
 }

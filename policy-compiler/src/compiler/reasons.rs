@@ -89,8 +89,8 @@ impl Compiler {
             (Owner::Object(key), _) => Some(key.clone()),
             (Owner::Attachment(key), _) => self.attachments.pod(key),
             (Owner::Route(peer), _) => Some(node(peer)),
-            (Owner::TunnelPort, Scope::Node(name)) => Some(node(name)),
-            (Owner::TunnelPort, Scope::Cluster) | (Owner::Pipeline, _) => None,
+            (Owner::TunnelPort | Owner::GatewayPort, Scope::Node(name)) => Some(node(name)),
+            (Owner::TunnelPort | Owner::GatewayPort, Scope::Cluster) | (Owner::Pipeline, _) => None,
         }
     }
 }

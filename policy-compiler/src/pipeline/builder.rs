@@ -31,8 +31,19 @@ impl Spec {
         }
     }
 
+    pub(crate) fn at(mut self, priority: u16) -> Self {
+        self.priority = priority;
+        self
+    }
+
     pub(crate) fn matching(mut self, flow_match: Match) -> Self {
         self.flow_match = flow_match;
+        self
+    }
+
+    /// Matches what it matches now, and more.
+    pub(crate) fn also(mut self, more: impl FnOnce(Match) -> Match) -> Self {
+        self.flow_match = more(self.flow_match);
         self
     }
 

@@ -27,11 +27,23 @@ pub const ANSWER: u16 = 200;
 /// `conntrack_state`: from the tunnel, Services were translated where the connection began.
 pub const FROM_TUNNEL: u16 = 150;
 
-/// `route`: a Pod of this node.
-pub const LOCAL_POD: u16 = 300;
+/// `source`: the node's own kernel, before the world behind it.
+pub const HOST: u16 = 200;
+
+/// `route`: a Pod of this node, or the node itself.
+pub const LOCAL: u16 = 300;
 
 /// `route`: what came by the tunnel never goes back into it.
 pub const NO_TRANSIT: u16 = 200;
+
+/// `route`: what the node's own kernel sends never goes back to it.
+pub const NO_HAIRPIN: u16 = 60;
+
+/// `route`: everything outside the cluster.
+pub const WORLD: u16 = 50;
+
+/// `reply`: what the node's own kernel sends to a Pod of the node, after its answers.
+pub const OWN_NODE: u16 = 90;
 
 /// `egress`, `ingress`: a rule of a `NetworkPolicy` allows.
 pub const ALLOW: u16 = 1000;

@@ -42,6 +42,19 @@ pub const IDENTITY_MASK: u128 = (1 << FLAGS_SHIFT) - 1;
 /// The namespace part of the identity.
 pub const NAMESPACE_MASK: u128 = ((1 << NAMESPACE_BITS) - 1) << LABEL_BITS;
 
+/// In the namespace part: the identity is a Pod's. Without it the namespace part is zero, and the
+/// label part says who it is.
+pub const POD: u128 = 1 << (FLAGS_SHIFT - 1);
+
+/// Label part of everything outside the cluster.
+pub const WORLD: u128 = 1;
+
+/// Label part of the node's own kernel, on the node itself.
+pub const HOST: u128 = 2;
+
+/// Label part of another node's kernel.
+pub const REMOTE_NODE: u128 = 3;
+
 /// Identity and flags.
 pub const WIRE_MASK: u128 = (1 << (FLAGS_SHIFT + 8)) - 1;
 

@@ -3,7 +3,7 @@
 
 use openflow_codec::{Action, Field, Match, PortNo};
 
-use super::{PodPort, Wanted, node, pipeline, pod};
+use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod};
 use crate::pipeline::{Spec, TUNNEL_VNI, Table, priority, register};
 
 pub(super) fn fixed() -> Vec<Wanted> {
@@ -44,6 +44,14 @@ pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
             "drops tunnelled packets without a valid identity or with another VNI",
         ),
     ]
+}
+
+/// The node's own kernel sends from whatever address it forwards for.
+pub(super) fn gateway_port(gateway: &GatewayPort) -> Wanted {
+    let spec = Spec::new(Table::Classify, priority::NORMAL)
+        .matching(Match::any().with(Field::InPort, gateway.port.0))
+        .goto(Table::Conntrack);
+    node(spec, "accepts packets of its own kernel")
 }
 
 pub(super) fn pod_port(port: &PodPort) -> Wanted {

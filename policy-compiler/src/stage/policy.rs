@@ -269,7 +269,7 @@ fn matching(flow_match: Match, side: Side, unit: Unit) -> Match {
     };
     match unit {
         Unit::Any => flow_match,
-        Unit::AnyPod => by_identity(flow_match, 0, 0),
+        Unit::AnyPod => by_identity(flow_match, register::POD, register::POD),
         Unit::Namespace(bits) => by_identity(flow_match, bits, register::NAMESPACE_MASK),
         Unit::Identity(identity) => {
             by_identity(flow_match, identity.bits(), register::IDENTITY_MASK)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `reply`: answers to allowed connections pass without being judged again.
+//! `reply`: answers to allowed connections pass without being judged again, and so does what a
+//! Pod's own node sends.
 //!
 //! Both must say so: the `REPLY` flag (conntrack of the sender's node) and conntrack of this node.
 //! The flag closes a pinhole: a denied packet from A to B leaves a connection in conntrack of A's
@@ -22,6 +23,16 @@ pub(super) fn fixed() -> Vec<Wanted> {
             .matching(flow_match)
             .goto(Table::Output)
     };
+    // "Traffic to and from the node where a Pod is running is always allowed": probes reach every
+    // Pod, whatever isolates it.
+    let from_host = Match::any().with_masked(
+        register::SOURCE,
+        register::VALID | register::HOST,
+        register::VALID | register::IDENTITY_MASK,
+    );
+    let from_host = Spec::new(Table::Reply, priority::OWN_NODE)
+        .matching(from_host)
+        .goto(Table::Commit);
     let judge = Spec::new(Table::Reply, priority::DEFAULT).goto(Table::AdminEgress);
     vec![
         pipeline(
@@ -32,6 +43,7 @@ pub(super) fn fixed() -> Vec<Wanted> {
             pass(ct_state::REL),
             "ICMP errors about allowed connections pass",
         ),
+        pipeline(from_host, "what a Pod's own node sends is allowed"),
         pipeline(judge, "everything else is judged by policy"),
     ]
 }

@@ -88,9 +88,15 @@ impl<'a> Net<'a> {
 
     /// A packet enters the switch of `node`; where it arrives.
     pub(crate) fn inject(&mut self, node: usize, packet: Packet) -> Option<Delivery> {
+        let (node, output) = self.carry(node, packet)?;
+        Some(self.delivery(node, output))
+    }
+
+    /// A packet enters the switch of `node`; of which node it leaves the switch, and how.
+    pub(crate) fn carry(&mut self, node: usize, packet: Packet) -> Option<(usize, Output)> {
         let output = self.pass(node, packet)?;
         if output.port != world::TUNNEL_PORT {
-            return Some(self.delivery(node, output));
+            return Some((node, output));
         }
         let sender = world::node_address(node, self.underlay);
         let ends_at = |peer: usize| Some(world::node_address(peer, self.underlay));
@@ -100,7 +106,7 @@ impl<'a> Net<'a> {
         let packet = output.packet.arriving_by_tunnel(world::TUNNEL_PORT, sender);
         let output = self.pass(peer, packet)?;
         assert_ne!(output.port, world::TUNNEL_PORT, "no transit");
-        Some(self.delivery(peer, output))
+        Some((peer, output))
     }
 
     /// The flow by which policy denied the last packet.

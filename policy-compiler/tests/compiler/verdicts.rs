@@ -20,17 +20,17 @@ type Labels = BTreeMap<String, String>;
 const CLIENT_PORT: u16 = 40_000;
 
 #[derive(Clone, Debug)]
-struct Cluster {
-    families: Families,
-    underlay: Family,
-    namespaces: Vec<Labels>,
-    pods: Vec<PodSpecimen>,
-    policies: Vec<NetworkPolicy>,
-    cluster_policies: Vec<Value>,
-    service: Labels,
+pub(crate) struct Cluster {
+    pub(crate) families: Families,
+    pub(crate) underlay: Family,
+    pub(crate) namespaces: Vec<Labels>,
+    pub(crate) pods: Vec<PodSpecimen>,
+    pub(crate) policies: Vec<NetworkPolicy>,
+    pub(crate) cluster_policies: Vec<Value>,
+    pub(crate) service: Labels,
 }
 
-fn cluster() -> impl Strategy<Value = Cluster> {
+pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let families = (world::families(), world::family());
     families.prop_flat_map(|(families, underlay)| {
         let namespaces = prop::collection::vec(world::labels(), world::NAMESPACES.len());
@@ -56,7 +56,7 @@ fn cluster() -> impl Strategy<Value = Cluster> {
 }
 
 impl Cluster {
-    fn compile(&self) -> Compiler {
+    pub(crate) fn compile(&self) -> Compiler {
         let mut compiler = Compiler::new(&Config {
             cluster_secret: [9; 32],
         });
@@ -85,7 +85,7 @@ impl Cluster {
     }
 
     /// A Pod as a connection over one of its addresses sees it.
-    fn party(&self, pod: usize, address: IpAddr) -> Party {
+    pub(crate) fn party(&self, pod: usize, address: IpAddr) -> Party {
         let pod = &self.pods[pod];
         let name = world::NAMESPACES[pod.namespace];
         let mut namespace_labels = self.namespaces[pod.namespace].clone();
@@ -136,6 +136,21 @@ impl Cluster {
 
     /// What the API says of a connection; staged policies do not count.
     fn judge(&self, pair: Pair, protocol: &str, port: u16) -> Outcome {
+        let (from, to) = (
+            self.party(pair.from, pair.src),
+            self.party(pair.to, pair.dst),
+        );
+        self.judge_parties(&from, &to, protocol, port)
+    }
+
+    /// The same for anybody.
+    pub(crate) fn judge_parties(
+        &self,
+        from: &Party,
+        to: &Party,
+        protocol: &str,
+        port: u16,
+    ) -> Outcome {
         let mut policies = self.policies.clone();
         policies.retain(|policy| !world::is_staged(policy.metadata.annotations.as_ref()));
         let mut cluster_policies = self.cluster_policies.clone();
@@ -145,11 +160,7 @@ impl Cluster {
             cluster_policies: &cluster_policies,
             hosts: &world::hosts(self.underlay),
         };
-        let (from, to) = (
-            self.party(pair.from, pair.src),
-            self.party(pair.to, pair.dst),
-        );
-        reference::judge(rules, &from, &to, protocol, port)
+        reference::judge(rules, from, to, protocol, port)
     }
 }
 
@@ -374,7 +385,7 @@ proptest! {
 }
 
 /// A Pod without labels on the first node.
-fn plain(number: u8, families: Families) -> PodSpecimen {
+pub(crate) fn plain(number: u8, families: Families) -> PodSpecimen {
     PodSpecimen {
         namespace: 0,
         number,
@@ -386,7 +397,7 @@ fn plain(number: u8, families: Families) -> PodSpecimen {
 }
 
 /// A cluster of both families without policies.
-fn open(pods: &[PodSpecimen]) -> Cluster {
+pub(crate) fn open(pods: &[PodSpecimen]) -> Cluster {
     Cluster {
         families: Families::Both,
         underlay: Family::V4,

@@ -28,6 +28,7 @@ pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 const STAGED: &str = "culvert.io/staged";
 pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
 pub(crate) const TUNNEL_PORT: PortNo = PortNo(1);
+pub(crate) const GATEWAY_PORT: PortNo = PortNo(2);
 pub(crate) const VIPS: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
 pub(crate) const SERVICE_PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
@@ -157,6 +158,7 @@ pub(crate) fn nodes(families: Families, underlay: Family) -> Vec<Change> {
             node: (*name).to_owned(),
             facts: NodeFacts {
                 tunnel_port: Some(TUNNEL_PORT),
+                gateway_port: Some(GATEWAY_PORT),
             },
         });
     }
