@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,17 @@ pub struct Cluster {
     bed: Arc<Testbed>,
     manifests: PathBuf,
     secret: PathBuf,
+    underlay: Underlay,
+}
+
+/// What tunnels go over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underlay {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
 }
 
 impl Cluster {
@@ -41,7 +53,15 @@ impl Cluster {
             bed: Arc::clone(bed),
             manifests,
             secret,
+            underlay: Underlay::default(),
         })
+    }
+
+    /// The same, with tunnels over `underlay`; the Nodes must have InternalIPs of that family.
+    #[must_use]
+    pub fn over(mut self, underlay: Underlay) -> Self {
+        self.underlay = underlay;
+        self
     }
 
     /// The bed below.
@@ -127,13 +147,21 @@ impl Cluster {
         agent
             .args(["--node-name", &node.name()])
             .args(["--ovsdb", &node.db()])
-            .args(["--encap-ip", &node.underlay().to_string()])
+            .args(["--encap-ip", &self.endpoint(node).to_string()])
             .arg("--controller")
             .arg(format!("tcp:{CTL_ADDRESS}:{OPENFLOW_PORT}"))
             .arg("--manager")
             .arg(format!("tcp:{CTL_ADDRESS}:{OVSDB_PORT}"))
             .args(["--datapath", "netdev", "--bridge", "br-int"]);
         self.bed.start(node.netns(), &agent_label(node), &agent)
+    }
+
+    /// Where the tunnels of a node end.
+    pub fn endpoint(&self, node: &Node) -> IpAddr {
+        match self.underlay {
+            Underlay::V4 => node.underlay().into(),
+            Underlay::V6 => node.underlay6().into(),
+        }
     }
 
     /// Kills a node's agent as a crash would.

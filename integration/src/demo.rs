@@ -51,11 +51,8 @@ struct World {
 }
 
 impl World {
-    fn addresses(&self) -> Addresses {
-        self.pods
-            .iter()
-            .map(|(id, pod)| (id.clone(), pod.address))
-            .collect()
+    fn addresses(&self) -> Vec<Addresses> {
+        by_family(&self.pods)
     }
 
     /// Reads the manifests as they are now.
@@ -68,6 +65,22 @@ impl World {
         let questions = matrix::questions(&self.objects()?, &self.addresses());
         matrix::ask(self, questions)
     }
+}
+
+/// The addresses of the Pods, family by family.
+fn by_family(pods: &BTreeMap<PodId, Pod>) -> Vec<Addresses> {
+    let of_family = |is_ipv4: bool| -> Addresses {
+        let addresses = pods.iter().filter_map(|(id, pod)| {
+            let mut own = pod.addresses.iter();
+            Some((id.clone(), *own.find(|one| one.is_ipv4() == is_ipv4)?))
+        });
+        addresses.collect()
+    };
+    let families = [true, false].map(of_family);
+    families
+        .into_iter()
+        .filter(|addresses| !addresses.is_empty())
+        .collect()
 }
 
 /// Runs the demo; answers whether every probe was as expected.
@@ -170,7 +183,7 @@ fn check_nodes(bed: &Testbed, objects: &Objects) -> Result<()> {
             .get(&name)
             .with_context(|| format!("the manifests have no Node {name}; nodes are node-1, ..."))?;
         ensure!(
-            *address == underlay,
+            *address == std::net::IpAddr::from(underlay),
             "Node {name} has InternalIP {address}, but the bed gives it {underlay}; edit the Node"
         );
     }

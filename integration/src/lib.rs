@@ -25,7 +25,7 @@ pub mod stream;
 pub mod testbed;
 pub mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Underlay};
 pub use netns::Netns;
 pub use ovs::Ovs;
 pub use pod::{Pod, PodId};

@@ -2,7 +2,7 @@
 //! Pods: namespaces wired by the real CNI plugin, called as a container runtime calls it.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Output};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -97,17 +97,19 @@ impl Sandbox {
         feed_config(plugin, node, config)
     }
 
-    /// ADD: wires the Pod and answers it with the address the plugin gave.
+    /// ADD: wires the Pod and answers it with the addresses the plugin gave.
     pub fn wire(self, node: &Node) -> Result<Pod> {
         let start = Instant::now();
         let output = self.call(node, "ADD", &config(node))?;
         let took = start.elapsed();
         let result = answer(&output).with_context(|| format!("CNI ADD of {}", self.id))?;
-        let address = address(&result).with_context(|| format!("CNI ADD of {}", self.id))?;
+        let (address, addresses) =
+            addresses(&result).with_context(|| format!("CNI ADD of {}", self.id))?;
         Ok(Pod {
             sandbox: self,
             node: node.name(),
             address,
+            addresses,
             result,
             took,
         })
@@ -131,8 +133,10 @@ pub struct Pod {
     sandbox: Sandbox,
     /// Kubernetes name of the node it is on.
     pub node: String,
-    /// The address CNI gave it.
-    pub address: Ipv4Addr,
+    /// The first address CNI gave it.
+    pub address: IpAddr,
+    /// All of them.
+    pub addresses: Vec<IpAddr>,
     /// The whole CNI result.
     pub result: Value,
     /// How long ADD took.
@@ -148,6 +152,15 @@ impl Pod {
     /// The Pod's namespace.
     pub fn netns(&self) -> &Netns {
         &self.sandbox.netns
+    }
+
+    /// Its IPv4 address.
+    pub fn ipv4(&self) -> Result<Ipv4Addr> {
+        let v4 = self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        v4.with_context(|| format!("{} has no IPv4 address", self.id()))
     }
 
     /// The runtime's view of the Pod.
@@ -224,19 +237,30 @@ fn answer(output: &Output) -> Result<Value> {
     }
 }
 
-fn address(result: &Value) -> Result<Ipv4Addr> {
-    let text = result["ips"][0]["address"]
-        .as_str()
+/// The first address of a CNI result, and all of them.
+fn addresses(result: &Value) -> Result<(IpAddr, Vec<IpAddr>)> {
+    let ips = result["ips"]
+        .as_array()
         .context("the CNI result has no ips")?;
+    let addresses: Vec<IpAddr> = ips.iter().map(address).collect::<Result<_>>()?;
+    let first = addresses.first().context("the CNI result has no ips")?;
+    Ok((*first, addresses))
+}
+
+fn address(ip: &Value) -> Result<IpAddr> {
+    let text = ip["address"]
+        .as_str()
+        .context("an ip of the CNI result has no address")?;
     let (address, length) = text
         .split_once('/')
         .context("the address has no prefix length")?;
-    if length != "32" {
-        bail!("the address {text} is not a /32");
-    }
-    address
+    let address: IpAddr = address
         .parse()
-        .with_context(|| format!("`{address}` is not an IPv4 address"))
+        .with_context(|| format!("`{address}` is not an IP address"))?;
+    if length != if address.is_ipv4() { "32" } else { "128" } {
+        bail!("the address {text} is more than one address");
+    }
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -244,10 +268,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_a_cni_result_is_read() {
-        let result = json!({"cniVersion": "1.1.0", "ips": [{"address": "10.10.1.2/32"}]});
-        assert_eq!(address(&result).unwrap(), Ipv4Addr::new(10, 10, 1, 2));
-        assert!(address(&json!({"ips": []})).is_err());
-        assert!(address(&json!({"ips": [{"address": "10.10.1.2/24"}]})).is_err());
+    fn the_addresses_of_a_cni_result_are_read() {
+        let result = json!({"ips": [{"address": "10.10.1.2/32"}, {"address": "fd00:10:1::2/128"}]});
+        let (first, all) = addresses(&result).unwrap();
+        assert_eq!((first.to_string().as_str(), all.len()), ("10.10.1.2", 2));
+        assert!(addresses(&json!({"ips": []})).is_err());
+        assert!(addresses(&json!({"ips": [{"address": "10.10.1.2/24"}]})).is_err());
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,19 +61,19 @@ pub struct Probe {
     /// Namespace of the client.
     pub from: Netns,
     /// Address and port the client uses.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// Transport protocol.
     pub protocol: Protocol,
     /// Address to send from, which need not be the Pod's own; the kernel chooses unless told.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// How long to wait; [`DEADLINE`] unless there is a reason.
     pub deadline: Duration,
 }
 
 impl Probe {
     /// A probe with the usual deadline.
-    pub fn new(from: &Netns, protocol: Protocol, address: Ipv4Addr, port: u16) -> Self {
-        let to = SocketAddrV4::new(address, port);
+    pub fn new(from: &Netns, protocol: Protocol, address: impl Into<IpAddr>, port: u16) -> Self {
+        let to = SocketAddr::new(address.into(), port);
         Self {
             from: from.clone(),
             to,
@@ -208,13 +208,12 @@ impl Prober {
 /// Connects from inside `netns`; the stream may then be used anywhere.
 pub(crate) async fn connect(
     netns: Netns,
-    source: Option<Ipv4Addr>,
-    to: SocketAddrV4,
+    source: Option<IpAddr>,
+    to: impl Into<SocketAddr>,
 ) -> io::Result<TcpStream> {
-    let socket = make(netns, Type::STREAM, source).await?;
-    TcpSocket::from_std_stream(socket.into())
-        .connect(to.into())
-        .await
+    let to = to.into();
+    let socket = make(netns, Type::STREAM, source, to).await?;
+    TcpSocket::from_std_stream(socket.into()).connect(to).await
 }
 
 /// Reads the greeting and answers the name of the Pod that sent it.
@@ -243,7 +242,7 @@ async fn ask(probe: Probe) -> Verdict {
             }
         }
         Protocol::Udp => {
-            let socket = match make(probe.from, Type::DGRAM, probe.source).await {
+            let socket = match make(probe.from, Type::DGRAM, probe.source, to).await {
                 Ok(socket) => socket,
                 Err(error) => return failed(&error),
             };
@@ -269,7 +268,7 @@ async fn exchange_tcp(stream: TcpStream) -> io::Result<String> {
     Ok(by)
 }
 
-async fn exchange_udp(socket: Socket, to: SocketAddrV4) -> io::Result<String> {
+async fn exchange_udp(socket: Socket, to: SocketAddr) -> io::Result<String> {
     let socket = UdpSocket::from_std(socket.into())?;
     socket.connect(to).await?;
     socket.send(b"is anybody there?").await?;
@@ -304,13 +303,18 @@ fn named(line: &[u8]) -> io::Result<String> {
         .ok_or_else(|| io::Error::other("an unknown server answered"))
 }
 
-async fn make(netns: Netns, kind: Type, source: Option<Ipv4Addr>) -> io::Result<Socket> {
+async fn make(
+    netns: Netns,
+    kind: Type,
+    source: Option<IpAddr>,
+    to: SocketAddr,
+) -> io::Result<Socket> {
     let made = tokio::task::spawn_blocking(move || {
         netns.enter(|| {
-            let socket = Socket::new(Domain::IPV4, kind, None)?;
+            let socket = Socket::new(Domain::for_address(to), kind, None)?;
             socket.set_nonblocking(true)?;
             if let Some(source) = source {
-                socket.bind(&SockAddr::from(SocketAddrV4::new(source, 0)))?;
+                socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
             }
             Ok(socket)
         })
@@ -321,14 +325,14 @@ async fn make(netns: Netns, kind: Type, source: Option<Ipv4Addr>) -> io::Result<
     }
 }
 
+/// On all addresses of both families.
 fn bound(kind: Type, port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, kind, None)?;
+    let socket = Socket::new(Domain::IPV6, kind, None)?;
+    socket.set_only_v6(false)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&SockAddr::from(SocketAddrV4::new(
-        Ipv4Addr::UNSPECIFIED,
-        port,
-    )))?;
+    let all = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    socket.bind(&SockAddr::from(all))?;
     Ok(socket)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A long-lived TCP connection that counts what comes back, to see whether a change disturbs it.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -42,7 +42,8 @@ struct Counters {
 
 impl Stream {
     /// Connects from `netns` to one of the prober's servers and keeps talking.
-    pub fn open(prober: &Prober, netns: &Netns, to: SocketAddrV4) -> Result<Self> {
+    pub fn open(prober: &Prober, netns: &Netns, to: impl Into<SocketAddr>) -> Result<Self> {
+        let to = to.into();
         let (stream, peer) = prober
             .runtime()
             .block_on(async {

@@ -5,12 +5,13 @@
 //!   culvert-NAME-ctl            culvert-NAME-fabric           culvert-NAME-nodeI
 //!   mgmt0 10.99.0.1 ------------ bridge mgmt ---------------- mgmt0 10.99.0.(10+I)
 //!                                bridge underlay ------------ uplink0 = br-phy 10.98.0.(10+I)
+//!                                                                           fd98::(10+I)
 //! ```
 //!
 //! The management leg carries OpenFlow and OVSDB, so killing `ovs-vswitchd` cuts the underlay but
 //! not the control connections.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,6 +64,11 @@ impl Node {
         Ipv4Addr::new(10, 98, 0, 10 + self.index)
     }
 
+    /// The tunnel endpoint address where tunnels go over IPv6.
+    pub fn underlay6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd98, 0, 0, 0, 0, 0, 0, 10 + u16::from(self.index))
+    }
+
     /// The address that OpenFlow and OVSDB connections come from.
     pub fn management(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 99, 0, 10 + self.index)
@@ -90,6 +96,16 @@ impl Node {
         let dir = dir.join(format!("node{index}"));
         connect(fabric, "mgmt", &format!("m{index}"), &netns, "mgmt0")?;
         connect(fabric, "underlay", &format!("u{index}"), &netns, "uplink0")?;
+        // What OVS makes later has IPv6, and asks nobody about it.
+        for (key, value) in [
+            ("disable_ipv6", "0"),
+            ("accept_dad", "0"),
+            ("dad_transmits", "0"),
+            ("accept_ra", "0"),
+            ("router_solicitations", "0"),
+        ] {
+            netns.sysctl(&format!("net/ipv6/conf/default/{key}"), value)?;
+        }
         // The node's kernel gets a copy of every frame that OVS reads from uplink0. It must not answer
         // ARP for br-phy's address with uplink0's, nor accept packets there: peers would send tunnel
         // packets past OVS.
@@ -123,6 +139,10 @@ impl Node {
         self.netns.ip(&format!(
             "address replace {}/24 dev br-phy",
             self.underlay()
+        ))?;
+        self.netns.ip(&format!(
+            "address replace {}/64 dev br-phy nodad",
+            self.underlay6()
         ))?;
         Ok(())
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whole-system tests on namespaces and real Open vSwitch; they need root.
 
+#[path = "system/dual_stack.rs"]
+mod dual_stack;
 #[path = "system/lab.rs"]
 mod lab;
 #[path = "system/plain.rs"]

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Decoding Geneve frames, written apart from the product so that it can judge it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 /// Registered UDP port of Geneve (RFC 8926, section 3.3).
 pub const PORT: u16 = 6081;
 
-/// A Geneve packet over IPv4 (RFC 8926, section 3).
+/// A Geneve packet over IPv4 or IPv6 (RFC 8926, section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geneve {
     /// Outer source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Outer destination address.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// Virtual network identifier, 24 bits.
     pub vni: u32,
     /// Whether the C bit says that a critical option is present.
@@ -34,21 +34,21 @@ pub struct GeneveOption {
     pub value: Vec<u8>,
 }
 
-/// The ends of the IPv4 packet inside a tunnel packet.
+/// The ends of the IP packet inside a tunnel packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inner {
     /// IP protocol number.
     pub protocol: u8,
     /// Source address and port; port 0 when the protocol has none.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// Destination address and port.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
 }
 
 impl Geneve {
-    /// Reads an Ethernet frame; `None` when it is not a well-formed Geneve packet over IPv4.
+    /// Reads an Ethernet frame; `None` when it is not a well-formed Geneve packet.
     pub fn decode(frame: &[u8]) -> Option<Self> {
-        let (ip, udp) = ipv4(frame)?;
+        let (ip, udp) = ip(frame)?;
         if ip.protocol != 17 || u16_at(udp, 2)? != PORT {
             return None;
         }
@@ -82,9 +82,9 @@ impl Geneve {
             .map(|option| option.value.as_slice())
     }
 
-    /// The ends of the packet inside, if it is IPv4.
+    /// The ends of the packet inside, if it is an IP packet without extension headers.
     pub fn inner(&self) -> Option<Inner> {
-        let (ip, payload) = ipv4(&self.payload)?;
+        let (ip, payload) = ip(&self.payload)?;
         let has_ports = matches!(ip.protocol, 6 | 17 | 132);
         let port = |at| {
             if has_ports {
@@ -95,35 +95,46 @@ impl Geneve {
         };
         Some(Inner {
             protocol: ip.protocol,
-            source: SocketAddrV4::new(ip.source, port(0)?),
-            destination: SocketAddrV4::new(ip.destination, port(2)?),
+            source: SocketAddr::new(ip.source, port(0)?),
+            destination: SocketAddr::new(ip.destination, port(2)?),
         })
     }
 }
 
-struct Ipv4 {
+struct Ip {
     protocol: u8,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: IpAddr,
+    destination: IpAddr,
 }
 
-/// The IPv4 header of an untagged Ethernet frame, and what follows it within the total length.
-fn ipv4(frame: &[u8]) -> Option<(Ipv4, &[u8])> {
-    if u16_at(frame, 12)? != 0x0800 {
-        return None;
-    }
+/// The IP header of an untagged Ethernet frame, and what follows it within the packet's length.
+fn ip(frame: &[u8]) -> Option<(Ip, &[u8])> {
     let packet = frame.get(14..)?;
     let first = *packet.first()?;
-    let header = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header < 20 {
-        return None;
+    match (u16_at(frame, 12)?, first >> 4) {
+        (0x0800, 4) => {
+            let header = usize::from(first & 0x0f) * 4;
+            if header < 20 {
+                return None;
+            }
+            let ip = Ip {
+                protocol: *packet.get(9)?,
+                source: address_at::<4>(packet, 12)?,
+                destination: address_at::<4>(packet, 16)?,
+            };
+            Some((ip, packet.get(header..usize::from(u16_at(packet, 2)?))?))
+        }
+        (0x86dd, 6) => {
+            let ip = Ip {
+                protocol: *packet.get(6)?,
+                source: address_at::<16>(packet, 8)?,
+                destination: address_at::<16>(packet, 24)?,
+            };
+            let end = 40 + usize::from(u16_at(packet, 4)?);
+            Some((ip, packet.get(40..end)?))
+        }
+        _ => None,
     }
-    let ip = Ipv4 {
-        protocol: *packet.get(9)?,
-        source: address_at(packet, 12)?,
-        destination: address_at(packet, 16)?,
-    };
-    Some((ip, packet.get(header..usize::from(u16_at(packet, 2)?))?))
 }
 
 fn options(mut bytes: &[u8]) -> Option<Vec<GeneveOption>> {
@@ -149,8 +160,11 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
         .map(u16::from_be_bytes)
 }
 
-fn address_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+fn address_at<const N: usize>(bytes: &[u8], at: usize) -> Option<IpAddr>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let octets: [u8; N] = bytes.get(at..at + N)?.try_into().ok()?;
     Some(octets.into())
 }
 
@@ -188,7 +202,7 @@ mod tests {
     fn vni_option_and_inner_ends_are_read() {
         let packet = Geneve::decode(&frame()).unwrap();
         assert_eq!(packet.vni, 0xc1);
-        assert_eq!(packet.source, Ipv4Addr::new(10, 98, 0, 11));
+        assert_eq!(packet.source, IpAddr::from([10, 98, 0, 11]));
         assert_eq!(
             packet.option(0xff51, 1),
             Some(&[0x80, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11][..])

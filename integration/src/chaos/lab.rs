@@ -114,12 +114,16 @@ impl Lab {
         let leaks = Arc::default();
         let client = pod(CLIENT)?;
         let servers = [pod(SERVERS[0])?, pod(SERVERS[1])?];
-        let addresses: BTreeSet<_> = pods.iter().map(|pod| pod.address).collect();
+        let addresses = pods
+            .iter()
+            .map(Pod::ipv4)
+            .collect::<Result<BTreeSet<_>>>()?;
+        let server_addresses = [servers[0].ipv4()?, servers[1].ipv4()?];
         let mut guards = Vec::new();
         for pod in &pods {
             let allowed = match pod.id().name.as_str() {
-                CLIENT => servers.iter().map(|server| server.address).collect(),
-                name if SERVERS.contains(&name) => BTreeSet::from([client.address]),
+                CLIENT => BTreeSet::from(server_addresses),
+                name if SERVERS.contains(&name) => BTreeSet::from([client.ipv4()?]),
                 _ => BTreeSet::new(),
             };
             guards.push(Guard::watch(pod.netns(), pod.id(), allowed, &leaks)?);
@@ -128,14 +132,14 @@ impl Lab {
         for name in [CLIENT, VAULTS[0], VAULTS[1]] {
             let attacker = pod(name)?;
             let mut targets = targets(&addresses);
-            targets.remove(&attacker.address);
+            targets.remove(&attacker.ipv4()?);
             if name == CLIENT {
-                targets.retain(|target| servers.iter().all(|server| server.address != *target));
+                targets.retain(|target| !server_addresses.contains(target));
             }
             let targets = targets.into_iter().collect();
             attackers.push(Attacker::start(attacker.netns(), targets)?);
         }
-        let talk = |server: &Pod| Conversation::start(&prober, client.netns(), server.address);
+        let talk = |server: &Pod| Conversation::start(&prober, client.netns(), server.ipv4()?);
         let conversations = [talk(servers[0])?, talk(servers[1])?];
         let reference = dumps(&cluster)?;
         check_wanted(&cluster, &reference)?;

@@ -2,7 +2,7 @@
 //! Editing a policy while traffic flows, and waiting until the packets agree with the YAML.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -131,12 +131,13 @@ fn await_verdicts(world: &World, changed: &[&Question], start: Instant) -> Resul
     Ok(last)
 }
 
-type Key = (crate::PodId, Target, Protocol, u16);
+type Key = (crate::PodId, Target, IpAddr, Protocol, u16);
 
 fn key(question: &Question) -> Key {
     (
         question.from.clone(),
         question.to.clone(),
+        question.address,
         question.protocol,
         question.port,
     )
@@ -160,7 +161,7 @@ fn open_streams<'a>(
         let direct = matches!(question.to, Target::Pod(_));
         if direct && question.protocol == Protocol::Tcp && question.expected.is_allowed() {
             let from = world.pods.get(&question.from).context("the Pod is gone")?;
-            let to = SocketAddrV4::new(question.address, question.port);
+            let to = SocketAddr::new(question.address, question.port);
             let stream =
                 Stream::open(&world.prober, from.netns(), to).with_context(|| words(question))?;
             streams.push((question.clone(), stream));

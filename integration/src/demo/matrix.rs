@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 
@@ -37,7 +37,7 @@ impl fmt::Display for Target {
 pub(super) struct Question {
     pub(super) from: PodId,
     pub(super) to: Target,
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) protocol: Protocol,
     pub(super) port: u16,
     pub(super) expected: Expected,
@@ -61,13 +61,13 @@ impl Answer {
         let Question {
             from,
             to,
+            address,
             protocol,
             port,
             expected,
-            ..
         } = &self.question;
         format!(
-            "{from} -> {to} {protocol}/{port}: expected {expected}, seen {}",
+            "{from} -> {to} ({address}) {protocol}/{port}: expected {expected}, seen {}",
             self.seen
         )
     }
@@ -82,7 +82,17 @@ pub(super) struct Style {
 
 /// All questions: every ordered pair on both ports, and every Service port from every Pod that is
 /// not behind it (whether a Pod reaches itself through a Service is not NetworkPolicy's to say).
-pub(super) fn questions(objects: &Objects, addresses: &Addresses) -> Vec<Question> {
+///
+/// Asked family by family; `families` are the addresses of each.
+pub(super) fn questions(objects: &Objects, families: &[Addresses]) -> Vec<Question> {
+    families
+        .iter()
+        .flat_map(|addresses| questions_of_family(objects, addresses))
+        .collect()
+}
+
+fn questions_of_family(objects: &Objects, addresses: &Addresses) -> Vec<Question> {
+    let is_ipv4 = addresses.values().next().is_some_and(IpAddr::is_ipv4);
     let reading = Reading::new(objects, addresses);
     let mut questions = Vec::new();
     for from in addresses.keys() {
@@ -100,6 +110,10 @@ pub(super) fn questions(objects: &Objects, addresses: &Addresses) -> Vec<Questio
             if reading.backends(id).contains(from) {
                 continue;
             }
+            let address = service.cluster_ips.iter();
+            let Some(address) = address.copied().find(|one| one.is_ipv4() == is_ipv4) else {
+                continue;
+            };
             for port in &service.ports {
                 let protocol = [Protocol::Tcp, Protocol::Udp]
                     .into_iter()
@@ -107,7 +121,7 @@ pub(super) fn questions(objects: &Objects, addresses: &Addresses) -> Vec<Questio
                 questions.extend(protocol.map(|protocol| Question {
                     from: from.clone(),
                     to: Target::Service(id.clone()),
-                    address: service.cluster_ip,
+                    address,
                     protocol,
                     port: port.port,
                     expected: reading.through(from, id, port),
@@ -162,8 +176,16 @@ pub(super) fn render(answers: &[Answer], style: Style) -> String {
         .iter()
         .map(|(protocol, port)| format!("{protocol}/{port}"))
         .collect();
+    let families: BTreeSet<_> = answers
+        .iter()
+        .map(|answer| answer.question.address.is_ipv4())
+        .collect();
+    let families = match families.len() {
+        2 => ", over IPv4 then over IPv6",
+        _ => "",
+    };
     let legend = format!(
-        "in each cell: {}; ✓ answered, ✗ no answer",
+        "in each cell: {}{families}; ✓ answered, ✗ no answer",
         ports.join(" then ")
     );
     table(
@@ -194,7 +216,7 @@ pub(super) fn render(answers: &[Answer], style: Style) -> String {
     table(
         &mut text,
         "Seen through the Service",
-        "in each cell: one mark per Service port",
+        &format!("in each cell: one mark per Service port{families}"),
         &services,
         style,
         seen_mark,
@@ -317,7 +339,7 @@ mod tests {
             question: Question {
                 from: from.parse().unwrap(),
                 to: Target::Pod(to),
-                address: Ipv4Addr::LOCALHOST,
+                address: IpAddr::from([127, 0, 0, 1]),
                 protocol,
                 port: 1,
                 expected: Expected { by, silence: false },
@@ -335,7 +357,9 @@ mod tests {
         let text = render(&answers, Style { colour: false });
         assert!(text.contains("a/x        ✓✗!"), "{text}");
         assert!(
-            text.contains("a/x -> b/y udp/1: expected allowed (by b/y), seen denied (no answer)"),
+            text.contains(
+                "a/x -> b/y (127.0.0.1) udp/1: expected allowed (by b/y), seen denied (no answer)"
+            ),
             "{text}"
         );
         assert!(text.contains("2 probes, 1 as expected"), "{text}");

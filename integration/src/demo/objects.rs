@@ -5,11 +5,11 @@
 //! it is an error. Written apart from the product, as a second opinion.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +19,7 @@ use crate::{PodId, Protocol};
 #[derive(Debug, Default)]
 pub struct Objects {
     /// Node name to its InternalIP.
-    pub nodes: BTreeMap<String, Ipv4Addr>,
+    pub nodes: BTreeMap<String, IpAddr>,
     /// Namespace name to its labels.
     pub namespaces: BTreeMap<String, Labels>,
     /// Pods by name.
@@ -64,9 +64,9 @@ pub struct ContainerPort {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
-    /// Its virtual address.
-    #[serde(rename = "clusterIP")]
-    pub cluster_ip: Ipv4Addr,
+    /// Its virtual addresses, at most one of each family.
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Vec<IpAddr>,
     /// Labels of its Pods.
     pub selector: Labels,
     /// Its ports.
@@ -153,10 +153,10 @@ pub struct Peer {
 #[serde(deny_unknown_fields)]
 pub struct IpBlock {
     /// The range.
-    pub cidr: Ipv4Network,
+    pub cidr: IpNetwork,
     /// The holes.
     #[serde(default)]
-    pub except: Vec<Ipv4Network>,
+    pub except: Vec<IpNetwork>,
 }
 
 /// A port of a policy's rule.
@@ -355,7 +355,7 @@ struct NodeStatus {
 struct NodeAddress {
     #[serde(rename = "type")]
     kind: String,
-    address: Ipv4Addr,
+    address: IpAddr,
 }
 
 #[derive(Deserialize)]

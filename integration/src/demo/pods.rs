@@ -2,14 +2,15 @@
 //! Adding all Pods at once, and sending the first packet the moment CNI says a Pod is ready.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::matrix::{self, Answer, Question, Target};
 use super::objects::Objects;
-use super::reading::{Addresses, Reading};
-use super::{World, node_of};
+use super::reading::Reading;
+use super::{World, by_family, node_of};
 use crate::pod::Sandbox;
 use crate::{Node, Pod, PodId, Prober, Protocol, Testbed};
 
@@ -23,7 +24,7 @@ struct Arrivals {
     first: Vec<Answer>,
 }
 
-/// Adds all Pods in parallel. As each ADD returns, one datagram goes at once from the Pod to every
+/// Adds all Pods in parallel. As each ADD returns, one datagram of each family goes at once from the Pod to every
 /// Pod that is ready, and from each of them to it: a single datagram is never sent again, so one
 /// that is lost is seen.
 pub(super) fn add_all(
@@ -89,26 +90,29 @@ fn add_one(
     Ok(())
 }
 
-/// One datagram each way between `new` and every Pod that was ready before it.
+/// One datagram of each family each way between `new` and every Pod that was ready before it.
 fn first_questions(objects: &Objects, pods: &BTreeMap<PodId, Pod>, new: &PodId) -> Vec<Question> {
-    let addresses: Addresses = pods
-        .iter()
-        .map(|(id, pod)| (id.clone(), pod.address))
-        .collect();
-    let reading = Reading::new(objects, &addresses);
     let (protocol, port) = (Protocol::Udp, 5353);
-    pods.keys()
-        .filter(|other| *other != new)
-        .flat_map(|other| [(new, other), (other, new)])
-        .map(|(from, to)| Question {
+    let mut questions = Vec::new();
+    for addresses in by_family(pods) {
+        let Some(own) = addresses.get(new) else {
+            continue;
+        };
+        let reading = Reading::new(objects, &addresses);
+        let question = |from: &PodId, to: &PodId, address: IpAddr| Question {
             from: from.clone(),
             to: Target::Pod(to.clone()),
-            address: pods[to].address,
+            address,
             protocol,
             port,
             expected: reading.direct(from, to, protocol, port),
-        })
-        .collect()
+        };
+        for (other, address) in addresses.iter().filter(|(other, _)| *other != new) {
+            questions.push(question(new, other, *address));
+            questions.push(question(other, new, *own));
+        }
+    }
+    questions
 }
 
 /// Removes all Pods through CNI and checks that no node keeps an Interface of theirs.

@@ -55,20 +55,20 @@ fn probe(world: &World, words: &[&str]) -> Result<String> {
         .get(&from)
         .with_context(|| format!("there is no Pod {from}"))?;
     let objects = world.objects()?;
-    let (address, default) = match &to {
+    let (addresses, default) = match &to {
         Target::Pod(id) => {
             let pod = world
                 .pods
                 .get(id)
                 .with_context(|| format!("there is no Pod {id}"))?;
-            (pod.address, 8080)
+            (&pod.addresses, 8080)
         }
         Target::Service(id) => {
             let service = objects
                 .services
                 .get(id)
                 .with_context(|| format!("there is no Service {id}"))?;
-            (service.cluster_ip, 80)
+            (&service.cluster_ips, 80)
         }
     };
     let (protocol, port) = match port {
@@ -76,10 +76,14 @@ fn probe(world: &World, words: &[&str]) -> Result<String> {
         [port] => parse_port(port)?,
         _ => bail!("{HELP}"),
     };
-    let verdict = world
-        .prober
-        .probe(Probe::new(pod.netns(), protocol, address, port));
-    Ok(format!("{from} -> {to} {protocol}/{port}: {verdict}"))
+    let probes = addresses
+        .iter()
+        .map(|address| Probe::new(pod.netns(), protocol, *address, port));
+    let verdicts = world.prober.probe_all(probes);
+    let lines = addresses.iter().zip(verdicts).map(|(address, verdict)| {
+        format!("{from} -> {to} ({address}) {protocol}/{port}: {verdict}")
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn parse_port(text: &str) -> Result<(Protocol, u16)> {

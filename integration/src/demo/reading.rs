@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::objects::{
     ContainerPort, Labels, Objects, Operator, Peer, PolicyPort, PolicySpec, PolicyType, Port,
@@ -11,8 +11,8 @@ use super::objects::{
 };
 use crate::{PodId, Protocol, Verdict};
 
-/// Addresses of the Pods.
-pub type Addresses = BTreeMap<PodId, Ipv4Addr>;
+/// Addresses of the Pods, all of one family.
+pub type Addresses = BTreeMap<PodId, IpAddr>;
 
 /// What may come of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Reading<'a> {
 struct End<'a> {
     id: &'a PodId,
     labels: &'a Labels,
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
     ports: &'a [ContainerPort],
 }
 
@@ -360,8 +360,8 @@ mod tests {
         let far: PodId = "shop/db".parse().unwrap();
         let web: PodId = "shop/web".parse().unwrap();
         let addresses = Addresses::from([
-            (near.clone(), Ipv4Addr::new(10, 10, 1, 9)),
-            (far.clone(), Ipv4Addr::new(10, 10, 2, 9)),
+            (near.clone(), IpAddr::from([10, 10, 1, 9])),
+            (far.clone(), IpAddr::from([10, 10, 2, 9])),
         ]);
         let reading = Reading::new(&objects, &addresses);
         assert!(reading.direct(&near, &web, Protocol::Tcp, 1).is_allowed());

@@ -67,7 +67,7 @@ struct NodeReport {
 struct PodReport {
     name: String,
     node: String,
-    address: String,
+    addresses: Vec<String>,
     add_milliseconds: f64,
 }
 
@@ -85,6 +85,7 @@ pub(super) struct Step {
 struct ProbeReport {
     from: String,
     to: String,
+    address: String,
     protocol: String,
     port: u16,
     expected: String,
@@ -152,6 +153,7 @@ impl ProbeReport {
         Self {
             from: question.from.to_string(),
             to: question.to.to_string(),
+            address: question.address.to_string(),
             protocol: question.protocol.to_string(),
             port: question.port,
             expected: question.expected.to_string(),
@@ -187,7 +189,7 @@ impl Report {
         let pods = pods.iter().map(|(id, pod)| PodReport {
             name: id.to_string(),
             node: pod.node.clone(),
-            address: pod.address.to_string(),
+            addresses: pod.addresses.iter().map(ToString::to_string).collect(),
             add_milliseconds: millis(pod.took),
         });
         Self {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods, the nodes they run on, and the world: real packets through the gateway port.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 use integration::testbed::OUTSIDE;
@@ -24,7 +24,7 @@ fn only(side: &str, address: Ipv4Addr) -> String {
     format!("[{{{side}: [{{ipBlock: {{cidr: {address}/32}}}}]}}]")
 }
 
-fn tcp(from: &Netns, to: Ipv4Addr) -> Probe {
+fn tcp(from: &Netns, to: impl Into<IpAddr>) -> Probe {
     Probe::new(from, Protocol::Tcp, to, 8080)
 }
 

@@ -2,7 +2,7 @@
 //! The example cluster, started piece by piece, for tests of the whole system.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use integration::demo::{self};
 use integration::ovs::without_counters;
 use integration::pod::Sandbox;
 use integration::stream::Stream;
-use integration::{Cluster, Node, Pod, PodId, Probe, Prober, Protocol, Testbed, Verdict, wait};
+use integration::{
+    Cluster, Node, Pod, PodId, Probe, Prober, Protocol, Testbed, Underlay, Verdict, wait,
+};
 
 /// Longest time anything awaited here may take on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -28,14 +30,25 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts everything but Pods.
     pub(crate) fn start(name: &str) -> Result<Self> {
+        Self::start_over(name, Underlay::V4)
+    }
+
+    /// As [`Lab::start`], with tunnels over `underlay`.
+    pub(crate) fn start_over(name: &str, underlay: Underlay) -> Result<Self> {
         let bed = Arc::new(Testbed::new(name, 2)?);
-        let cluster = Cluster::prepare(&bed)?;
+        let cluster = Cluster::prepare(&bed)?.over(underlay);
         for path in objects::manifests(&demo::examples())? {
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())
                 .context("no name")?;
-            cluster.put_manifest(name, &std::fs::read_to_string(&path)?)?;
+            let mut text = std::fs::read_to_string(&path)?;
+            for node in bed.nodes() {
+                // The manifests are written for tunnels over IPv4.
+                let endpoint = cluster.endpoint(node).to_string();
+                text = text.replace(&node.underlay().to_string(), &format!("{endpoint:?}"));
+            }
+            cluster.put_manifest(name, &text)?;
         }
         cluster.start_all()?;
         let objects = Objects::read(cluster.manifests())?;
@@ -49,11 +62,15 @@ impl Lab {
 
     /// As [`Lab::start`], with these Pods of the manifests added, in order.
     pub(crate) fn with_pods(name: &str, pods: &[&str]) -> Result<Self> {
-        let mut lab = Self::start(name)?;
+        Self::start(name)?.and_pods(pods)
+    }
+
+    /// The same with these Pods of the manifests added, in order.
+    pub(crate) fn and_pods(mut self, pods: &[&str]) -> Result<Self> {
         for pod in pods {
-            lab.add(pod)?;
+            self.add(pod)?;
         }
-        Ok(lab)
+        Ok(self)
     }
 
     /// Adds a Pod of the manifests through CNI.
@@ -135,7 +152,7 @@ impl Lab {
 
     /// A long-lived connection on TCP 8080.
     pub(crate) fn stream(&self, from: &str, to: &str) -> Result<Stream> {
-        let to = SocketAddrV4::new(self.pod(to)?.address, 8080);
+        let to = SocketAddr::new(self.pod(to)?.address, 8080);
         Stream::open(&self.prober, self.pod(from)?.netns(), to)
     }
 

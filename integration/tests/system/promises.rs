@@ -2,7 +2,7 @@
 //! What Culvert promises, seen from outside: by packets, captures and `ovs-ofctl`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -72,12 +72,12 @@ fn every_packet_on_the_underlay_tunnel_carries_a_valid_identity() {
     let identities = identities(&lab).unwrap();
     let mut answers = 0;
     for packet in &packets {
-        let inner = packet.inner().expect("only IPv4 is tunnelled");
+        let inner = packet.inner().expect("only IP is tunnelled");
         let value = packet.option(0xff51, 1).unwrap();
         let hexadecimal: String = value[1..].iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             Some(&hexadecimal),
-            identities.get(inner.source.ip()),
+            identities.get(&inner.source.ip()),
             "{packet:?}"
         );
         answers += usize::from(value[0] & 0x40 != 0);
@@ -86,7 +86,7 @@ fn every_packet_on_the_underlay_tunnel_carries_a_valid_identity() {
 }
 
 /// Identities as `culvert pods` tells them, 22 digits, by the address of the Pod.
-fn identities(lab: &Lab) -> Result<BTreeMap<Ipv4Addr, String>> {
+fn identities(lab: &Lab) -> Result<BTreeMap<IpAddr, String>> {
     let answer = lab.cluster.culvert(&["-o", "json", "pods"])?;
     let answer: Pods = serde_json::from_str(&answer)?;
     let of_pod = |pod: api_types::Pod| {
@@ -101,7 +101,7 @@ fn identities(lab: &Lab) -> Result<BTreeMap<Ipv4Addr, String>> {
 fn a_pod_sends_nothing_from_an_address_that_is_not_its_own() {
     let lab = Lab::with_pods("tbspoof", &["shop/web", "shop/api-1", "shop/api-2"]).unwrap();
     let web = lab.pod("shop/web").unwrap();
-    let nobodys = Ipv4Addr::new(10, 10, 1, 200);
+    let nobodys = IpAddr::from([10, 10, 1, 200]);
     let neighbours = lab.pod("shop/api-1").unwrap().address;
     let capture = Capture::start(lab.cluster.bed()).unwrap();
     for forged in [nobodys, neighbours] {
@@ -126,7 +126,7 @@ fn a_pod_sends_nothing_from_an_address_that_is_not_its_own() {
         .filter_map(|frame| Geneve::decode(&frame.bytes));
     let sources: BTreeSet<_> = packets
         .filter_map(|packet| packet.inner())
-        .map(|inner| *inner.source.ip())
+        .map(|inner| inner.source.ip())
         .collect();
     let api = lab.pod("shop/api-2").unwrap().address;
     assert_eq!(sources, BTreeSet::from([web.address, api]));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Packets between Pods wired by hand: probes, streams and the capture judge them rightly.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -36,7 +36,8 @@ fn two_nodes_talk_over_geneve_and_the_capture_shows_the_option() {
         .expect("a TCP packet to pod2", LIMIT, |packet| {
             let inner = packet.inner();
             inner.is_some_and(|inner| {
-                inner.protocol == 6 && inner.destination == SocketAddrV4::new(pods[1].address, 8080)
+                inner.protocol == 6
+                    && inner.destination == SocketAddr::new(pods[1].address.into(), 8080)
             })
         })
         .unwrap();
@@ -101,7 +102,7 @@ fn hundreds_of_probes_at_once_all_get_their_answer() {
 fn a_stream_stalls_when_its_packets_are_dropped_and_goes_on_when_they_are_not() {
     let (bed, prober, pods) = two_pods("tbstall").unwrap();
     wait_for_tunnel(&prober, &pods).unwrap();
-    let to = SocketAddrV4::new(pods[1].address, 8080);
+    let to = SocketAddr::new(pods[1].address.into(), 8080);
     let stream = Stream::open(&prober, &pods[0].netns, to).unwrap();
     assert_eq!(stream.peer(), "plain/pod2");
     stream.expect_progress(1000, LIMIT).unwrap();
