@@ -115,7 +115,7 @@ impl Parse for Group {
                         .ok_or_else(|| TextError::bad_value(key, value))?;
                     has_type = true;
                 }
-                "selection_method" => selection(&mut group).method = value.to_owned(),
+                "selection_method" => selection(&mut group).method = parse_method(key, value)?,
                 "selection_method_param" => selection(&mut group).param = small(key, value)?,
                 "fields" => selection(&mut group).fields = parse_fields(value, names)?,
                 key => return Err(TextError::unknown("argument of a group", key)),
@@ -141,6 +141,15 @@ fn selection(group: &mut Group) -> &mut SelectionMethod {
         param: 0,
         fields: Vec::new(),
     })
+}
+
+/// The name of a selection method: a word of at most 15 bytes, for which a message has room.
+fn parse_method(key: &str, name: &str) -> Result<String, TextError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    match name.len() {
+        1..=15 if name.bytes().all(plain) => Ok(name.to_owned()),
+        _ => Err(TextError::bad_value(key, name)),
+    }
 }
 
 fn parse_fields(text: &str, names: &Names) -> Result<Vec<(Field, u128)>, TextError> {

@@ -384,7 +384,12 @@ fn parse_flags(
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         let (value, mask) = halves(text, |text| number(what, text))?;
-        return Ok((value, Some(mask.unwrap_or(all))));
+        let mask = mask.unwrap_or(all);
+        // Flags without a name cannot be written again.
+        if (value | mask) & !all != 0 {
+            return Err(bad());
+        }
+        return Ok((value, Some(mask)));
     }
     let mut value = 0;
     for name in text.split('|') {

@@ -42,12 +42,6 @@ const LISTS: [&List; 22] = [
     &async_property::LIST,
 ];
 
-/// What OVS neither sends nor takes in OpenFlow 1.5, and why it is in a list all the same.
-const NOT_SPOKEN: [(&str, &str); 1] = [(
-    "NXAST_WRITE_METADATA",
-    "OVS refuses it in OpenFlow 1.5, which has an instruction; kept byte for byte",
-)];
-
 /// How many messages have an item.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -193,8 +187,7 @@ fn document() -> (String, Vec<String>) {
     let mut table = |title: &str, rows: Vec<Row>| {
         write_table(&mut out, title, &rows);
         for row in rows.into_iter().filter(|row| row.counts.is_empty()) {
-            let excused = NOT_SPOKEN.iter().any(|(name, _)| row.name.contains(name));
-            if !excused && !is_later(&row.since) {
+            if !is_later(&row.since) {
                 empty.push(format!("{title}: {}", row.name));
             }
         }

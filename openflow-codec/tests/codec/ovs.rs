@@ -139,6 +139,12 @@ impl Ovs {
 
     /// Runs `ovs-ofctl` in OpenFlow 1.5 with something to read.
     pub(crate) fn ofctl_with_input(&self, arguments: &[&str], input: &[u8]) -> String {
+        self.try_ofctl(arguments, input)
+            .unwrap_or_else(|complaint| panic!("ovs-ofctl {arguments:?}: {complaint}"))
+    }
+
+    /// The same; gives the complaint when it fails.
+    pub(crate) fn try_ofctl(&self, arguments: &[&str], input: &[u8]) -> Result<String, String> {
         let mut child = self
             .command("ovs-ofctl", &["-O", "OpenFlow15"])
             .args(arguments)
@@ -152,12 +158,11 @@ impl Ovs {
             scope.spawn(move || stdin.write_all(input));
             child.wait_with_output().expect("ovs-ofctl runs")
         });
-        assert!(
-            output.status.success(),
-            "ovs-ofctl {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).expect("UTF-8")
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        match output.status.success() {
+            true => Ok(text(output.stdout)),
+            false => Err(text(output.stderr)),
+        }
     }
 
     /// An OpenFlow connection to the bridge, past HELLO.

@@ -97,6 +97,25 @@ fn text_reads_back_as_the_value_it_was_written_from() {
 }
 
 #[test]
+fn text_that_could_not_be_written_again_is_not_read() {
+    let ovs = crate::ovs::Ovs::start();
+    for text in [
+        "ct_state=0x100/0x100",
+        "ct_state=0x10/0x800000993",
+        "ip,nw_proto=6,tcp_flags=0x1000/0x1000",
+    ] {
+        assert!(text.parse::<openflow_codec::Match>().is_err(), "{text}");
+        let flow = format!("{text},actions=drop\n");
+        let theirs = ovs.try_ofctl(&["parse-flows", "-"], flow.as_bytes());
+        assert!(theirs.is_err(), "{text}");
+    }
+    for method in ["commit,table=3", "selection_method", ""] {
+        let text = format!("group_id=5,type=select,selection_method({method})");
+        assert!(text.parse::<Group>().is_err(), "{text}");
+    }
+}
+
+#[test]
 fn content_tells_flows_apart_by_what_they_do_and_not_by_their_cookie() {
     let content = |flow: &Flow| {
         let mut bytes = Vec::new();
