@@ -48,6 +48,9 @@ pub enum DecodeErrorKind {
     /// A match or value names a field twice.
     #[error("field {0} is given twice")]
     DuplicateField(&'static str),
+    /// A match has more fields that are not known than any switch has.
+    #[error("a match has more than {0} unknown fields")]
+    TooManyUnknown(usize),
     /// Actions nested deeper than any switch accepts.
     #[error("actions are nested more than {0} deep")]
     TooDeep(usize),

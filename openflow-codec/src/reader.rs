@@ -39,6 +39,20 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// How many elements are left, each of at least `least` bytes and with a 16-bit length in it at
+    /// `length_at`: what they will take can then be had in one piece.
+    pub(crate) fn elements(&self, length_at: usize, least: usize) -> usize {
+        let mut rest = self.rest;
+        let mut count = 0usize;
+        while let Some(length) = rest.get(length_at..).and_then(<[u8]>::first_chunk) {
+            // The last one may be cut short, which is for its reader to say.
+            let length = usize::from(u16::from_be_bytes(*length)).max(least);
+            rest = rest.get(length..).unwrap_or_default();
+            count = count.saturating_add(1);
+        }
+        count
+    }
+
     /// What is left, without consuming it.
     pub(crate) const fn peek(&self) -> &'a [u8] {
         self.rest

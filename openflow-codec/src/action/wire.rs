@@ -23,6 +23,8 @@ use crate::writer::Writer;
 
 pub(super) const VENDOR: u16 = 0xffff;
 pub(super) const NICIRA: u32 = 0x0000_2320;
+/// Bytes of actions that are worth counting.
+const MANY: usize = 512;
 /// Actions nest in `ct` and `clone`; OVS itself stops at far fewer.
 const MAX_DEPTH: usize = 16;
 
@@ -138,8 +140,12 @@ pub(super) fn read_nested(
     if depth > MAX_DEPTH {
         return Err(reader.error(DecodeErrorKind::TooDeep(MAX_DEPTH)));
     }
-    // Most actions take 16 or 24 bytes.
-    let mut actions = Vec::with_capacity(reader.remaining() / 16);
+    let mut actions = Vec::with_capacity(match reader.remaining() {
+        // Most actions take 16 or 24 bytes.
+        few @ 0..=MANY if depth == 0 => few / 16,
+        // An estimate would be far too much for a nested list that has just one long element.
+        _ => reader.elements(2, 8),
+    });
     while !reader.is_empty() {
         if !frequent::read(&mut actions, reader, depth < MAX_DEPTH) {
             actions.push(read_action(reader, context, depth)?);

@@ -150,7 +150,8 @@ pub(crate) fn read_selection(
         value.skip("padding", 4)?;
         let method = value.string("selection method", METHOD_NAME)?;
         let param = value.u64("selection parameter")?;
-        let mut fields = Vec::new();
+        // The shortest take 5 bytes.
+        let mut fields = Vec::with_capacity(value.remaining() / 5);
         while !value.is_empty() {
             if let MatchField::Known {
                 field, value: mask, ..

@@ -300,10 +300,10 @@ impl MultipartReply {
         let (kind, more) = read_head(reader)?;
         let body = match kind {
             ofpmp::DESC => ReplyBody::Desc(SwitchDesc::read(reader)?),
-            ofpmp::FLOW => ReplyBody::Flow(all(reader, |r| FlowStats::read(r, context))?),
+            ofpmp::FLOW => ReplyBody::Flow(counted(reader, 40, |r| FlowStats::read(r, context))?),
             ofpmp::AGGREGATE => ReplyBody::Aggregate(FlowCounters::read(reader)?),
             ofpmp::GROUP_DESC => {
-                ReplyBody::GroupDesc(all(reader, |reader| read_group_desc(reader, context))?)
+                ReplyBody::GroupDesc(counted(reader, 16, |r| read_group_desc(r, context))?)
             }
             ofpmp::TABLE_FEATURES => ReplyBody::TableFeatures(all(reader, TableFeatures::read)?),
             ofpmp::PORT_DESC => ReplyBody::PortDesc(all(reader, Port::read)?),
@@ -318,7 +318,7 @@ impl MultipartReply {
             ofpmp::TABLE_DESC => ReplyBody::TableDesc(all(reader, TableDesc::read)?),
             ofpmp::QUEUE_DESC => ReplyBody::QueueDesc(all(reader, QueueDesc::read)?),
             ofpmp::FLOW_MONITOR => {
-                ReplyBody::FlowMonitor(all(reader, |r| FlowUpdate::read(r, context))?)
+                ReplyBody::FlowMonitor(counted(reader, 8, |r| FlowUpdate::read(r, context))?)
             }
             kind => ReplyBody::Unknown {
                 kind,
@@ -327,6 +327,20 @@ impl MultipartReply {
         };
         Ok(Self { more, body })
     }
+}
+
+/// Elements until the end of `reader`, each of at least `least` bytes with its length in front. They
+/// are counted first: a vector that grows has twice what it needs for a while.
+fn counted<'a, T>(
+    reader: &mut Reader<'a>,
+    least: usize,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let mut elements = Vec::with_capacity(reader.elements(0, least));
+    while !reader.is_empty() {
+        elements.push(read(reader)?);
+    }
+    Ok(elements)
 }
 
 /// Elements until the end of `reader`.

@@ -15,7 +15,7 @@ use super::packed;
 use super::shape::UNMAPPED_BYTES;
 use super::{Field, Match, MatchField, width_mask};
 use crate::context::Context;
-use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::error::{DecodeError, EncodeError};
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -307,7 +307,7 @@ fn read_others(
         let at = *fields;
         flow_match
             .insert_new(read_field(fields, context)?)
-            .map_err(|name| at.error(DecodeErrorKind::DuplicateField(name)))?;
+            .map_err(|kind| at.error(kind))?;
     }
     Ok(())
 }

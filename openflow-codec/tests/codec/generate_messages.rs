@@ -848,6 +848,7 @@ fn flow_replies() -> Kinds {
         .into_iter()
         .map(|(event, told)| {
             kind(generate::flow(), move |flow| {
+                let flow = Box::new(flow);
                 let update = FlowUpdate::Full { event, flow };
                 (reply(ReplyBody::FlowMonitor(vec![update])), told.into())
             })

@@ -226,7 +226,7 @@ fn a_flow_monitor_tells_what_happens_to_flows() {
     other.apply(&[Message::FlowMod(FlowMod::add(&flow))]);
     let added = ReplyBody::FlowMonitor(vec![FlowUpdate::Full {
         event: FlowEvent::Added,
-        flow: flow.clone(),
+        flow: Box::new(flow.clone()),
     }]);
     let told = |message: &Message| matches!(message, Message::MultipartReply(_));
     assert_eq!(switch.wait_for(told), Message::MultipartReply(added.into()));
@@ -683,7 +683,7 @@ pub(crate) fn messages() -> Vec<(Message, &'static str)> {
             reply(ReplyBody::FlowMonitor(vec![
                 FlowUpdate::Full {
                     event: FlowEvent::Added,
-                    flow: sample_flow(),
+                    flow: Box::new(sample_flow()),
                 },
                 FlowUpdate::Abbreviated(Xid(0x99)),
             ])),

@@ -129,7 +129,7 @@ pub enum FlowUpdate {
         /// What.
         event: FlowEvent,
         /// The flow; its instructions only if they were asked for.
-        flow: Flow,
+        flow: Box<Flow>,
     },
     /// A change that this connection made itself, by this transaction.
     Abbreviated(Xid),
@@ -225,7 +225,7 @@ fn read_full(
     let hard_timeout = body.u16("hard timeout")?;
     let priority = body.u16("priority")?;
     body.skip("padding", 4)?;
-    let flow = Flow {
+    let flow = Box::new(Flow {
         table,
         priority,
         cookie: Cookie(body.u64("cookie")?),
@@ -233,7 +233,7 @@ fn read_full(
         hard_timeout,
         flow_match: oxm::read_match(body, context)?,
         instructions: read_instructions(body, context)?,
-    };
+    });
     let event = match event {
         flow_event::INITIAL => FlowEvent::Initial,
         flow_event::ADDED => FlowEvent::Added,
