@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use openflow_codec::message::flow_mod::FlowMod;
 use openflow_codec::message::group_mod::GroupMod;
-use openflow_codec::{Context, Flow, Frame, Framer, Group, Header, Message, Xid};
+use openflow_codec::{Context, Flow, Frame, Framer, Group, Header, Match, Message, Xid};
 use proptest::prelude::*;
 
 use crate::{generate, messages, sample};
@@ -97,6 +97,23 @@ fn text_reads_back_as_the_value_it_was_written_from() {
 }
 
 #[test]
+fn a_match_field_whose_header_is_all_ones_is_taken_for_no_field_of_ours() {
+    // It says that it has a mask, and that both together have an odd length.
+    let fields = [0xff; 4 + 255];
+    let mut bytes = vec![6, 14, 0, 0, 0, 0, 0, 1];
+    bytes.resize(48, 0);
+    bytes.extend([0, 1]);
+    bytes.extend((fields.len() as u16 + 4).to_be_bytes());
+    bytes.extend(fields);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    let length = (bytes.len() as u16).to_be_bytes();
+    bytes[2..4].copy_from_slice(&length);
+    let frame = Frame::from_bytes(&bytes).expect("a frame");
+    let error = Message::decode(&frame, &Context::UNMAPPED).expect_err("an odd length");
+    assert_eq!(error.offset, 60);
+}
+
+#[test]
 fn text_that_could_not_be_written_again_is_not_read() {
     let ovs = crate::ovs::Ovs::start();
     for text in [
@@ -109,6 +126,11 @@ fn text_that_could_not_be_written_again_is_not_read() {
         let theirs = ovs.try_ofctl(&["parse-flows", "-"], flow.as_bytes());
         assert!(theirs.is_err(), "{text}");
     }
+    assert!(
+        "ct(commit,nat(dst=:804))"
+            .parse::<openflow_codec::Action>()
+            .is_err()
+    );
     for method in ["commit,table=3", "selection_method", ""] {
         let text = format!("group_id=5,type=select,selection_method({method})");
         assert!(text.parse::<Group>().is_err(), "{text}");
