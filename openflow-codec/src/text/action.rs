@@ -157,10 +157,11 @@ pub(super) fn parse_actions(
     if let [Token { text: "drop", .. }] = tokens.as_slice() {
         return Ok(Vec::new());
     }
-    tokens
-        .iter()
-        .map(|token| parse_action(token, names, depth))
-        .collect()
+    let mut actions = Vec::with_capacity(tokens.len());
+    for token in &tokens {
+        actions.push(parse_action(token, names, depth)?);
+    }
+    Ok(actions)
 }
 
 impl Parse for Action {

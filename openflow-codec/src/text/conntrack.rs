@@ -82,7 +82,8 @@ fn spell_nat(f: &mut fmt::Formatter<'_>, nat: &Nat) -> fmt::Result {
             spell_address(f, high, bracket)?;
         }
     }
-    if let Some((low, high)) = nat.ports {
+    // Like OVS, which has no text for ports alone.
+    if let (Some(_), Some((low, high))) = (nat.addresses, nat.ports) {
         write!(f, ":{low}")?;
         if low != high {
             write!(f, "-{high}")?;
@@ -168,11 +169,9 @@ fn parse_range(text: &str, nat: &mut Nat) -> Option<()> {
     } else {
         (text, None)
     };
-    if !addresses.is_empty() {
-        let clean = addresses.replace(['[', ']'], "");
-        let (low, high) = clean.split_once('-').unwrap_or((&clean, &clean));
-        nat.addresses = Some((low.parse().ok()?, high.parse().ok()?));
-    }
+    let clean = addresses.replace(['[', ']'], "");
+    let (low, high) = clean.split_once('-').unwrap_or((&clean, &clean));
+    nat.addresses = Some((low.parse().ok()?, high.parse().ok()?));
     if let Some(ports) = ports {
         let (low, high) = ports.split_once('-').unwrap_or((ports, ports));
         nat.ports = Some((low.parse().ok()?, high.parse().ok()?));

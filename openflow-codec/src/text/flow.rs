@@ -140,7 +140,7 @@ pub fn instructions_from_str(text: &str, names: &Names) -> Result<Vec<Instructio
     if let [Token { text: "drop", .. }] = tokens.as_slice() {
         return Ok(Vec::new());
     }
-    let mut applied = Vec::new();
+    let mut applied = Vec::with_capacity(tokens.len());
     let mut others = Vec::new();
     for token in &tokens {
         let Token { key, value, .. } = *token;

@@ -18,17 +18,44 @@ pub(super) struct Token<'a> {
 
 /// Cuts `text` at commas and white space that stand outside of parentheses and brackets.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, TextError> {
-    pieces(text, |c| c == ',' || c.is_ascii_whitespace())?
-        .into_iter()
-        .filter(|piece| !piece.is_empty())
-        .map(token)
-        .collect()
+    let is_cut = |c: char| c == ',' || c.is_ascii_whitespace();
+    let mut tokens = Vec::with_capacity(count(text, is_cut)?);
+    cut(text, is_cut, |piece| {
+        if !piece.is_empty() {
+            tokens.push(token(piece)?);
+        }
+        Ok(())
+    })?;
+    Ok(tokens)
 }
 
 /// Cuts `text` where `is_cut` says so, outside of parentheses and brackets.
 pub(super) fn pieces(text: &str, is_cut: impl Fn(char) -> bool) -> Result<Vec<&str>, TextError> {
+    let mut pieces = Vec::with_capacity(count(text, &is_cut)?);
+    cut(text, &is_cut, |piece| {
+        pieces.push(piece);
+        Ok(())
+    })?;
+    Ok(pieces)
+}
+
+/// How many pieces [`cut`] finds. A text may be of very many, and a vector that grows has twice what
+/// it needs for a while.
+fn count(text: &str, is_cut: impl Fn(char) -> bool) -> Result<usize, TextError> {
+    let mut count = 0usize;
+    cut(text, is_cut, |_| {
+        count = count.saturating_add(1);
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+fn cut<'a>(
+    text: &'a str,
+    is_cut: impl Fn(char) -> bool,
+    mut found: impl FnMut(&'a str) -> Result<(), TextError>,
+) -> Result<(), TextError> {
     let unbalanced = || TextError::Unbalanced(text.to_owned());
-    let mut pieces = Vec::new();
     let mut depth = 0usize;
     let mut rest = text;
     let mut length = 0usize;
@@ -38,7 +65,7 @@ pub(super) fn pieces(text: &str, is_cut: impl Fn(char) -> bool) -> Result<Vec<&s
             ')' | ']' => depth = depth.checked_sub(1).ok_or_else(unbalanced)?,
             c if depth == 0 && is_cut(c) => {
                 let (piece, after) = rest.split_at_checked(length).ok_or_else(unbalanced)?;
-                pieces.push(piece);
+                found(piece)?;
                 rest = after.get(c.len_utf8()..).ok_or_else(unbalanced)?;
                 length = 0;
                 continue;
@@ -50,8 +77,7 @@ pub(super) fn pieces(text: &str, is_cut: impl Fn(char) -> bool) -> Result<Vec<&s
     if depth != 0 {
         return Err(unbalanced());
     }
-    pieces.push(rest);
-    Ok(pieces)
+    found(rest)
 }
 
 fn token(text: &str) -> Result<Token<'_>, TextError> {
