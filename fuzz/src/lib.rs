@@ -12,6 +12,7 @@ pub mod of_text;
 pub mod ovsdb_json;
 mod samples;
 pub mod session;
+mod vectors;
 
 /// An input to start from: file name and contents.
 pub type Seed = (String, Vec<u8>);

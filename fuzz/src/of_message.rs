@@ -7,7 +7,7 @@
 use openflow_codec::{Context, EncodeError, Frame, Header, Message, Xid};
 
 use crate::memory::{Limit, limited};
-use crate::{Seed, samples};
+use crate::{Seed, samples, vectors};
 
 /// Decodes, encodes, decodes, encodes.
 pub fn run(input: &[u8]) {
@@ -72,10 +72,11 @@ fn check(xid: Xid, mut message: Message, context: &Context) {
     assert_eq!(bytes_again, bytes, "encode(decode(encode(v))) is another");
 }
 
-/// One message of every kind.
+/// Messages of every kind, our own and those of other programs.
 pub fn seeds() -> Vec<Seed> {
     samples::messages()
         .into_iter()
+        .chain(vectors::messages())
         .map(|(name, message)| (name, [&[1], message.as_slice()].concat()))
         .collect()
 }

@@ -15,10 +15,11 @@ use openflow_codec::{Action, Flow, Group, Match};
 use crate::memory::{Limit, limited};
 use crate::{Seed, samples};
 
-/// A text can be one word that takes a whole action.
+/// The shortest action is one digit and a comma, and is a word of 72 bytes and then a value of 80:
+/// 36 and 40 times the text. Whatever is written has to be read again beside them.
 const LIMIT: Limit = Limit {
-    largest: 128,
-    in_use: 256,
+    largest: 40,
+    in_use: 128,
     constant: 16_384,
 };
 
@@ -83,6 +84,11 @@ pub fn seeds() -> Vec<Seed> {
         (
             "instructions",
             "iclear_actions,write_metadata:0x1/0xff,goto_table:7",
+        ),
+        ("flags_without_names", "mct_state=0x10/0x800000993"),
+        (
+            "method_with_commas",
+            "ggroup_id=5,type=select,selection_method(commit,table=3),bucket=actions=drop",
         ),
         (
             "add_flow",
