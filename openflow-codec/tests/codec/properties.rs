@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use openflow_codec::message::flow_mod::FlowMod;
 use openflow_codec::message::group_mod::GroupMod;
-use openflow_codec::{Context, Flow, Frame, Framer, Group, Header, Match, Message, Xid};
+use openflow_codec::{Context, Flow, Frame, Framer, Group, Header, Message, Xid};
 use proptest::prelude::*;
 
 use crate::{generate, messages, sample};
