@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
-
-pub use cluster::{Host, Outcome, Rules, judge};
+mod dice;
+mod random;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,12 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, Network
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-type Labels = BTreeMap<String, String>;
+pub use cluster::{Host, Outcome, Rules, judge};
+pub use dice::Dice;
+pub use random::Vocabulary;
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
 type RuleParts<'a> = (
     Option<&'a Vec<NetworkPolicyPeer>>,
     Option<&'a Vec<NetworkPolicyPort>>,
