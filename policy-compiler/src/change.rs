@@ -131,12 +131,12 @@ pub enum AttachmentStatus {
 /// What a batch of changes did.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
-    /// Change of the layer that is the same on every node.
-    ///
-    /// Order for make-before-break: `cluster` additions everywhere, then `nodes`, then `cluster`
-    /// removals.
+    /// What comes first: Pods lose flags that the flows in `cluster` no longer need. Until those are
+    /// changed, they still say the same.
+    pub early: BTreeMap<String, LayerDelta>,
+    /// Change of the layer that is the same on every node: then all of it at once on each.
     pub cluster: LayerDelta,
-    /// Change of each node's own layer; nodes without change are absent.
+    /// Change of each node's own layer, which comes last; nodes without change are absent.
     pub nodes: BTreeMap<String, LayerDelta>,
     /// Attachments whose status changed; `None`: gone.
     pub attachments: BTreeMap<AttachmentKey, Option<AttachmentStatus>>,

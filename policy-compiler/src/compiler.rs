@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The compiler: state, and the order in which a batch of changes is worked off.
 //!
-//! A batch is taken in first (objects parsed, stored, and what depends on them noted as dirty), then
-//! settled in the order families, identities, policies, attachments, Services, nodes: what comes later depends
-//! on what comes earlier, never the other way round. Each dirty owner's flows are made anew and
-//! compared with what it wanted before, so a batch costs what it touches.
+//! A batch is taken in first (objects parsed, stored, and what depends on them noted as dirty; what
+//! must wait for its turn is kept in `stages`), then settled in the order families, identities,
+//! policies, attachments, Services, nodes: what comes later depends on what comes earlier, never the
+//! other way round. Each dirty owner's flows are made anew and compared with what it wanted before, so
+//! a batch costs what it touches.
 
 mod attachments;
 mod dirty;
@@ -14,6 +15,7 @@ mod owners;
 mod policies;
 mod reasons;
 mod services;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,9 +28,9 @@ use self::identities::Identities;
 use self::owners::Owners;
 use self::policies::Policies;
 use self::services::Services;
-use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
+use self::stages::Stages;
+use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Output};
 use crate::explain::Scope;
-use crate::ingest::{self, Parsed};
 use crate::layer::Owner;
 use crate::model::{
     Families, Family, Kind, Labels, Name, Node, ObjectKey, Pod, pod_families, underlay,
@@ -56,6 +58,7 @@ pub struct Compiler {
     nodes: BTreeMap<String, Node>,
     observed: BTreeMap<String, NodeFacts>,
     pods: BTreeMap<ObjectKey, Pod>,
+    stages: Stages,
 }
 
 impl Compiler {
@@ -72,28 +75,10 @@ impl Compiler {
             nodes: BTreeMap::new(),
             observed: BTreeMap::new(),
             pods: BTreeMap::new(),
+            stages: Stages::default(),
         };
         compiler.own_pipeline();
         compiler
-    }
-
-    /// Takes a batch of changes in and says what is different after it.
-    ///
-    /// The first output also carries the fixed part of the pipeline.
-    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
-        let mut output = Output::default();
-        let mut dirty = Dirty::default();
-        for change in changes {
-            self.take_in(change, &mut dirty, &mut output);
-        }
-        self.settle_families(&mut dirty);
-        self.settle_identities(&mut dirty, &mut output);
-        self.settle_policies(&mut dirty);
-        self.settle_attachments(&mut dirty, &mut output);
-        self.settle_services(&mut dirty);
-        self.settle_nodes(&dirty);
-        self.owners.take_deltas(&mut output);
-        output
     }
 
     /// Flows of the cluster layer, by cookie.
@@ -156,48 +141,6 @@ impl Compiler {
             Change::Attach(attachment) => self.attachments.attach(attachment, dirty),
             Change::Detach(key) => self.attachments.detach(&key, dirty),
             Change::Admit(key) => self.attachments.admit(&key, dirty),
-        }
-    }
-
-    fn take_in_object(&mut self, object: &Object, dirty: &mut Dirty, output: &mut Output) {
-        let (key, parsed) = match (ingest::key(object), ingest::parse(object)) {
-            (Ok(key), Ok(parsed)) => (key, parsed),
-            (Ok(key), Err(rejected)) => {
-                output.rejected.push((key, rejected));
-                return;
-            }
-            (Err(rejected), _) => {
-                let nameless = ObjectKey::new(object.kind(), "", "");
-                output.rejected.push((nameless, rejected));
-                return;
-            }
-        };
-        match parsed {
-            Parsed::Node(node) => self.set_node(&key.name, Some(node), dirty),
-            Parsed::Namespace { name, labels } => self.set_namespace(&name, Some(labels), dirty),
-            Parsed::Pod(pod) => {
-                let old = self.pods.insert(key.clone(), pod);
-                dirty.pod(&key, old.as_ref(), self.pods.get(&key));
-            }
-            Parsed::Service(service) => self.services.set(key, Some(service), dirty),
-            Parsed::EndpointSlice(slice) => self.services.set_slice(key, Some(slice), dirty),
-            Parsed::Policy(policy) => self.set_policy(key, Some(policy), dirty),
-        }
-    }
-
-    fn delete_object(&mut self, key: &ObjectKey, dirty: &mut Dirty) {
-        match key.kind {
-            Kind::Node => self.set_node(&key.name, None, dirty),
-            Kind::Namespace => self.set_namespace(&key.name, None, dirty),
-            Kind::Pod => {
-                let old = self.pods.remove(key);
-                dirty.pod(key, old.as_ref(), None);
-            }
-            Kind::Service => self.services.set(key.clone(), None, dirty),
-            Kind::EndpointSlice => self.services.set_slice(key.clone(), None, dirty),
-            Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => {
-                self.set_policy(key.clone(), None, dirty);
-            }
         }
     }
 

@@ -25,7 +25,7 @@ use openflow_codec::{Action, Ct, Field, Match, PortNo, Subfield, action::CtZone}
 
 use crate::explain::Why;
 use crate::model::{Addresses, Families, MacAddr};
-use crate::pipeline::register::ct_state;
+use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, CookieKind, Spec};
 
 /// A flow that is wanted, and why.
@@ -36,6 +36,7 @@ pub(crate) struct Wanted {
 }
 
 /// What the stages must know of a Pod that is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodPort {
     pub(crate) port: PortNo,
     pub(crate) mac: MacAddr,
@@ -50,6 +51,26 @@ pub(crate) struct GatewayPort {
     pub(crate) port: PortNo,
     /// The node's own addresses.
     pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl PodPort {
+    /// This port without the flags that `new` has no longer, if that is another and the two differ
+    /// in flags only.
+    pub(crate) fn without_flags_beyond(&self, new: &Self) -> Option<Self> {
+        let with_flags = |wire_identity, ingress_isolated| Self {
+            wire_identity,
+            ingress_isolated,
+            ..self.clone()
+        };
+        let cleared = with_flags(
+            self.wire_identity & (new.wire_identity | !register::EGRESS_ISOLATED),
+            self.ingress_isolated && new.ingress_isolated,
+        );
+        let same = |a: u128, b: u128| (a ^ b) & !register::EGRESS_ISOLATED == 0;
+        let only_flags = *new == with_flags(new.wire_identity, new.ingress_isolated)
+            && same(self.wire_identity, new.wire_identity);
+        (only_flags && cleared != *self).then_some(cleared)
+    }
 }
 
 /// The flows that are the same in every cluster of these families.
@@ -89,17 +110,15 @@ pub(crate) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wan
     flows
 }
 
-/// The flows of a Pod's port, without [`pod_entry`].
-pub(crate) fn pod_port(pod: &PodPort) -> Vec<Wanted> {
+/// The flows of a Pod's port; the one that opens it is added when all others are in force everywhere.
+pub(crate) fn pod_flows(pod: &PodPort, open: bool) -> Vec<Wanted> {
     let mut flows = spoof_guard::pod_port(pod);
     flows.push(source::pod_port(pod));
     flows.extend(route::pod_port(pod));
+    if open {
+        flows.push(classify::pod_port(pod));
+    }
     flows
-}
-
-/// The flow that opens a Pod's port; added when all others are in force everywhere.
-pub(crate) fn pod_entry(pod: &PodPort) -> Wanted {
-    classify::pod_port(pod)
 }
 
 fn pipeline(spec: Spec, why: impl Into<Why>) -> Wanted {

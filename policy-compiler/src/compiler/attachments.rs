@@ -24,6 +24,10 @@ struct State {
     attachment: Attachment,
     admitted: bool,
     status: Option<AttachmentStatus>,
+    /// Its port was open before this stage.
+    serves: bool,
+    /// What its flows were made of.
+    port: Option<PodPort>,
 }
 
 /// Why an attachment has no flows.
@@ -57,12 +61,13 @@ impl Attachments {
             .map(|(key, _)| key.clone())
     }
 
-    /// Addresses of a Pod's open ports.
+    /// Addresses of a Pod's ports that were open before this stage: a Service sends nobody to a Pod
+    /// whose answers its own switch may still drop.
     pub(super) fn open_addresses(&self, pod: &ObjectKey) -> impl Iterator<Item = IpAddr> {
         let keys = self.by_pod.get(pod).into_iter().flatten();
         let states = keys.filter_map(|key| self.by_key.get(key));
         states
-            .filter(|state| state.status == Some(AttachmentStatus::Admitted))
+            .filter(|state| state.serves && state.status == Some(AttachmentStatus::Admitted))
             .flat_map(|state| state.attachment.addresses.iter())
     }
 
@@ -80,6 +85,7 @@ impl Attachments {
         };
         let admitted =
             attachment.ready || old.as_ref().is_some_and(|old| old.admitted && same(old));
+        let serves = admitted && old.as_ref().is_some_and(|old| old.serves);
         let status = old.and_then(|old| old.status);
         self.by_pod.entry(pod).or_default().insert(key.clone());
         for address in attachment.addresses.iter() {
@@ -94,6 +100,8 @@ impl Attachments {
                 attachment,
                 admitted,
                 status,
+                serves,
+                port: None,
             },
         );
     }
@@ -111,6 +119,18 @@ impl Attachments {
         if state.status == Some(AttachmentStatus::Programmed) {
             state.admitted = true;
             dirty.attachments.insert(key.clone());
+        }
+    }
+
+    /// What was opened in the stage before may serve.
+    pub(super) fn serve(&mut self, opened: BTreeSet<AttachmentKey>, dirty: &mut Dirty) {
+        for key in opened {
+            if let Some(state) = self.by_key.get_mut(&key) {
+                state.serves = true;
+                dirty
+                    .endpoints_in
+                    .insert(state.attachment.pod_namespace.as_str().into());
+            }
         }
     }
 
@@ -172,6 +192,27 @@ impl Compiler {
         }
     }
 
+    /// Takes flags from Pods that are not isolated any more and are otherwise as they were.
+    pub(super) fn clear_flags(&mut self, dirty: &Dirty) {
+        let pods = dirty.attachments_of.iter();
+        let keys = pods.filter_map(|pod| self.attachments.by_pod.get(pod));
+        let keys: Vec<AttachmentKey> = keys.flatten().cloned().collect();
+        for key in keys {
+            let Some(state) = self.attachments.by_key.get(&key) else {
+                continue;
+            };
+            let (Some(old), Ok(new)) = (&state.port, self.pod_port(&state.attachment)) else {
+                continue;
+            };
+            let Some(cleared) = old.without_flags_beyond(&new) else {
+                continue;
+            };
+            let wanted = stage::pod_flows(&cleared, state.admitted);
+            let scope = Scope::Node(key.node.clone());
+            self.own(Owner::Attachment(key), &scope, wanted);
+        }
+    }
+
     fn settle_attachment(&mut self, key: &AttachmentKey, dirty: &mut Dirty, output: &mut Output) {
         let owner = Owner::Attachment(key.clone());
         let scope = Scope::Node(key.node.clone());
@@ -181,23 +222,24 @@ impl Compiler {
             return;
         };
         let (admitted, pod) = (state.admitted, state.attachment.pod());
-        let (status, wanted) = match self.pod_port(&state.attachment) {
-            Ok(port) => {
-                let mut wanted = stage::pod_port(&port);
-                if admitted {
-                    wanted.push(stage::pod_entry(&port));
-                    (AttachmentStatus::Admitted, wanted)
-                } else {
-                    (AttachmentStatus::Programmed, wanted)
-                }
-            }
-            Err(Obstacle::Pending(what)) => (AttachmentStatus::Pending(what), Vec::new()),
-            Err(Obstacle::Refused(why)) => (AttachmentStatus::Refused(why), Vec::new()),
+        let (status, port) = match self.pod_port(&state.attachment) {
+            Ok(port) if admitted => (AttachmentStatus::Admitted, Some(port)),
+            Ok(port) => (AttachmentStatus::Programmed, Some(port)),
+            Err(Obstacle::Pending(what)) => (AttachmentStatus::Pending(what), None),
+            Err(Obstacle::Refused(why)) => (AttachmentStatus::Refused(why), None),
         };
-        self.own(owner, &scope, wanted);
-        if let Some(state) = self.attachments.by_key.get_mut(key)
-            && state.status.as_ref() != Some(&status)
-        {
+        let wanted = port
+            .iter()
+            .flat_map(|port| stage::pod_flows(port, admitted));
+        self.own(owner, &scope, wanted.collect());
+        let Some(state) = self.attachments.by_key.get_mut(key) else {
+            return;
+        };
+        state.port = port;
+        if status == AttachmentStatus::Admitted && !state.serves {
+            self.stages.opened.insert(key.clone());
+        }
+        if state.status.as_ref() != Some(&status) {
             state.status = Some(status.clone());
             dirty.endpoints_in.insert(pod.namespace);
             output.attachments.insert(key.clone(), Some(status));

@@ -19,6 +19,9 @@ pub(super) struct Identities {
     of_pod: BTreeMap<ObjectKey, Identity>,
     /// Attribute keys that count only when named, with the number of policies that name them.
     named_keys: BTreeMap<String, usize>,
+    /// Identities that no Pod has any more, with their namespaces. Rules go on to know them until every
+    /// switch has learnt who the Pods are now.
+    lingering: BTreeSet<(Name, Identity)>,
 }
 
 /// A namespace: its object, if there is one, and its Pods by identity.
@@ -42,6 +45,7 @@ impl Identities {
             namespaces: BTreeMap::new(),
             of_pod: BTreeMap::new(),
             named_keys: BTreeMap::new(),
+            lingering: BTreeSet::new(),
         }
     }
 
@@ -105,34 +109,33 @@ impl Identities {
             })
     }
 
-    /// Policies begin (or cease) to name these attribute keys; the keys whose meaning that changes.
-    pub(super) fn name_keys(
-        &mut self,
-        begin: &BTreeSet<String>,
-        cease: &BTreeSet<String>,
-    ) -> BTreeSet<String> {
+    /// A policy begins to name these attribute keys; those that count from now on.
+    pub(super) fn name_keys(&mut self, keys: impl IntoIterator<Item = String>) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
-        for key in begin
-            .difference(cease)
-            .filter(|key| counts_only_when_named(key))
-        {
+        for key in keys.into_iter().filter(|key| counts_only_when_named(key)) {
             let count = self.named_keys.entry(key.clone()).or_default();
             *count += 1;
             if *count == 1 {
-                changed.insert(key.clone());
+                changed.insert(key);
             }
         }
-        for key in cease
-            .difference(begin)
-            .filter(|key| counts_only_when_named(key))
-        {
-            let Some(count) = self.named_keys.get_mut(key) else {
+        changed
+    }
+
+    /// A policy ceases to name these attribute keys; those that count no longer.
+    pub(super) fn forget_keys(
+        &mut self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
+        for key in keys {
+            let Some(count) = self.named_keys.get_mut(&key) else {
                 continue;
             };
             *count -= 1;
             if *count == 0 {
-                self.named_keys.remove(key);
-                changed.insert(key.clone());
+                self.named_keys.remove(&key);
+                changed.insert(key);
             }
         }
         changed
@@ -169,6 +172,7 @@ impl Identities {
         let identity = self.identifier.identity(&pod.namespace, &labels);
         let state = self.namespaces.entry(pod.namespace.clone()).or_default();
         let new_namespace = !state.exists();
+        let new_identity = !state.identities.contains_key(&identity);
         let members = state.identities.entry(identity).or_insert_with(|| Members {
             labels: labels.clone(),
             pods: SmallSet::default(),
@@ -178,7 +182,6 @@ impl Identities {
             let other = ObjectKey::new(Kind::Pod, &pod.namespace, other.unwrap_or_default());
             return Err(Collision { identity, other });
         }
-        let new_identity = members.pods.is_empty();
         members.pods.insert(pod.name.clone());
         self.of_pod.insert(pod.clone(), identity);
         Ok(Added {
@@ -188,21 +191,42 @@ impl Identities {
         })
     }
 
-    /// Whether the identity, and whether the namespace, is gone with the Pod.
-    fn remove(&mut self, pod: &ObjectKey) -> Option<(Identity, bool, bool)> {
+    /// The identity that the Pod had. If nobody else has it, it lingers.
+    fn remove(&mut self, pod: &ObjectKey) -> Option<Identity> {
         let identity = self.of_pod.remove(pod)?;
         let state = self.namespaces.get_mut(&*pod.namespace)?;
         let members = state.identities.get_mut(&identity)?;
         members.pods.remove(&pod.name);
-        let identity_gone = members.pods.is_empty();
-        if identity_gone {
+        if members.pods.is_empty() {
+            self.lingering.insert((pod.namespace.clone(), identity));
+        }
+        Some(identity)
+    }
+
+    /// Whether some identity lingers: rules know it, and no Pod has it.
+    pub(super) fn linger(&self) -> bool {
+        !self.lingering.is_empty()
+    }
+
+    /// Forgets what lingers; the namespaces that lose identities, and whether one is gone itself.
+    fn forget_lingering(&mut self) -> (BTreeSet<Name>, bool) {
+        let (mut losing, mut gone) = (BTreeSet::new(), false);
+        for (name, identity) in std::mem::take(&mut self.lingering) {
+            let Some(state) = self.namespaces.get_mut(&*name) else {
+                continue;
+            };
+            let members = state.identities.get(&identity);
+            if members.is_none_or(|members| !members.pods.is_empty()) {
+                continue;
+            }
             state.identities.remove(&identity);
+            if !state.exists() {
+                self.namespaces.remove(&name);
+                gone = true;
+            }
+            losing.insert(name);
         }
-        let namespace_gone = !state.exists();
-        if namespace_gone {
-            self.namespaces.remove(&*pod.namespace);
-        }
-        Some((identity, identity_gone, namespace_gone))
+        (losing, gone)
     }
 }
 
@@ -252,21 +276,31 @@ impl Compiler {
                     None
                 }
             };
-            let before = removed.as_ref().map(|(identity, ..)| *identity);
             let after = added.as_ref().map(|added| added.identity);
-            if before == after {
+            if removed == after {
                 continue;
             }
             dirty.attachments_of.insert(key.clone());
-            let namespace_gone = removed.is_some_and(|(_, _, gone)| gone);
-            let namespace_new = added.as_ref().is_some_and(|added| added.new_namespace);
-            if namespace_gone != namespace_new {
+            let Some(added) = added else {
+                continue;
+            };
+            if added.new_namespace {
                 dirty.policies.extend(self.policies.selecting_namespaces());
             }
-            let identity_gone = removed.is_some_and(|(_, gone, _)| gone);
-            if identity_gone || added.is_some_and(|added| added.new_identity) {
+            if added.new_identity {
                 dirty.policies.extend(self.policies.reading(&key.namespace));
             }
+        }
+    }
+
+    /// Forgets identities that no Pod has any more.
+    pub(super) fn forget_lingering(&mut self, dirty: &mut Dirty) {
+        let (losing, gone) = self.identities.forget_lingering();
+        for namespace in losing {
+            dirty.policies.extend(self.policies.reading(&namespace));
+        }
+        if gone {
+            dirty.policies.extend(self.policies.selecting_namespaces());
         }
     }
 }

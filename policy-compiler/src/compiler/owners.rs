@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use openflow_codec::{Flow, Group, GroupId};
 
-use crate::change::Output;
 use crate::explain::{Scope, Why};
-use crate::layer::{Layer, Owner};
+use crate::layer::{Layer, LayerDelta, Owner};
 
 /// All layers.
 #[derive(Default)]
@@ -64,14 +63,15 @@ impl Owners {
         self.cluster.set_group(id, group.map(Arc::new));
     }
 
-    /// What changed since the last call.
-    pub(super) fn take_deltas(&mut self, output: &mut Output) {
-        output.cluster = self.cluster.take_delta();
-        for (node, layer) in &mut self.nodes {
-            let delta = layer.take_delta();
-            if !delta.is_empty() {
-                output.nodes.insert(node.clone(), delta);
-            }
-        }
+    /// What changed in the cluster layer since the last call.
+    pub(super) fn take_cluster_delta(&mut self) -> LayerDelta {
+        self.cluster.take_delta()
+    }
+
+    /// What changed in the layers of nodes since the last call.
+    pub(super) fn take_node_deltas(&mut self) -> BTreeMap<String, LayerDelta> {
+        let layers = self.nodes.iter_mut();
+        let deltas = layers.map(|(node, layer)| (node.clone(), layer.take_delta()));
+        deltas.filter(|(_, delta)| !delta.is_empty()).collect()
     }
 }

@@ -242,18 +242,12 @@ impl Compiler {
     /// A policy is as given, or gone.
     pub(super) fn set_policy(&mut self, key: ObjectKey, policy: Option<Policy>, dirty: &mut Dirty) {
         let old = self.policies.set(&key, policy.clone());
+        // The keys of `policy` were named when it was taken in.
+        self.stages
+            .ceased
+            .extend(old.iter().flat_map(attribute_keys));
         if old == policy {
             return;
-        }
-        let keys =
-            |policy: &Option<Policy>| policy.as_ref().map(attribute_keys).unwrap_or_default();
-        let changed = self.identities.name_keys(&keys(&policy), &keys(&old));
-        if !changed.is_empty() {
-            let concerned = self
-                .pods
-                .iter()
-                .filter(|(_, pod)| pod.attributes().any(|(key, _)| changed.contains(&*key)));
-            dirty.pods.extend(concerned.map(|(key, _)| key.clone()));
         }
         let begin = policy
             .iter()
@@ -552,7 +546,7 @@ fn at_addresses(identity: Identity, blocks: Option<&BTreeSet<Unit>>) -> Vec<Unit
 }
 
 /// Attribute keys that a policy names: labels in Pod selectors, and named ports.
-fn attribute_keys(policy: &Policy) -> BTreeSet<String> {
+pub(super) fn attribute_keys(policy: &Policy) -> BTreeSet<String> {
     let rules = || {
         [policy.ingress.iter(), policy.egress.iter()]
             .into_iter()

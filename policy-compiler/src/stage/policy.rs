@@ -131,14 +131,16 @@ fn matches(
 
 /// The flow by which a policy that isolates `subject` denies what no rule allows.
 ///
-/// It drops nothing that the flow for all isolated Pods would not drop, and says by whom.
+/// It does not ask for the flag that says isolated: flags are set at the switch of the Pod, and this
+/// switch must be able to isolate at the moment when its rules change. Where this switch does not know
+/// the Pod yet, the flow for all flagged Pods denies.
 pub(crate) fn isolation(direction: Direction, subject: Unit) -> Spec {
     let flow_match = matching(Match::any(), subject_side(direction), subject);
     Spec::new(
         table(Tier::NetworkPolicy, direction),
         isolation_priority(subject),
     )
-    .matching(with_isolated(direction, flow_match, true))
+    .matching(flow_match)
     .goto(Table::Denied)
 }
 

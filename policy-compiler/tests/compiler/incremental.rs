@@ -252,6 +252,7 @@ proptest! {
     fn incremental_equals_from_scratch_in_any_order(
         steps in prop::collection::vec(step(), 1..40),
         batch_size in 1..6usize,
+        in_stages: bool,
     ) {
         let mut step_by_step = compiler();
         let mut cluster = Fed::default();
@@ -259,10 +260,20 @@ proptest! {
         let first = [first_nodes()];
         let batches = steps.chunks(batch_size).map(|c| c.iter().flat_map(changes).collect());
         for batch in first.into_iter().chain(batches) {
-            let output = step_by_step.apply(batch);
-            cluster.feed(&output.cluster);
-            for (node, delta) in &output.nodes {
-                nodes.entry(node.clone()).or_default().feed(delta);
+            let mut outputs = Vec::new();
+            if in_stages {
+                step_by_step.submit(batch);
+                while step_by_step.has_stages() {
+                    outputs.push(step_by_step.advance());
+                }
+            } else {
+                outputs.push(step_by_step.apply(batch));
+            }
+            for output in outputs {
+                cluster.feed(&output.cluster);
+                for (node, delta) in output.early.iter().chain(&output.nodes) {
+                    nodes.entry(node.clone()).or_default().feed(delta);
+                }
             }
         }
         let expected = everything(&step_by_step);
