@@ -73,7 +73,7 @@ pub struct FlowCounts {
 /// What is on its way to the switches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutStatus {
-    /// `idle`, `cluster-add`, `nodes` or `cluster-remove`.
+    /// `idle`, `early`, `cluster` or `nodes`.
     pub phase: String,
     /// Number of the last step that was sent.
     pub generation: u64,

@@ -36,7 +36,7 @@ use policy_compiler::model::Family;
 use policy_compiler::{Change, Compiler, Config, Kind, Object, ObjectKey};
 
 use self::attachments::Attachments;
-use self::pending::Pending;
+use self::pending::{Batch, Pending};
 use crate::encoder::Encoder;
 use crate::machine::{Facts, MachineView};
 use crate::rollout::{Command, Rollout, Step};
@@ -336,7 +336,7 @@ impl Control {
             let admissions = self
                 .attachments
                 .admissible(|node| self.rollout.is_programmed(node));
-            if self.pending.is_empty() && admissions.is_empty() {
+            if self.pending.is_empty() && admissions.is_empty() && !self.compiler.has_stages() {
                 break;
             }
             let steps = self.compile(admissions);
@@ -550,14 +550,18 @@ impl Control {
         self.unwritten.insert(node.to_owned());
     }
 
-    /// Hands the pending changes to the compiler and starts the rollout of what it says.
+    /// Hands the pending changes to the compiler, unless it has not finished those before, and starts
+    /// the rollout of what its next stage says.
     fn compile(&mut self, admissions: Vec<Change>) -> Vec<Step> {
-        let batch = self.pending.take();
+        let batch = match self.compiler.has_stages() {
+            true => Batch::default(),
+            false => self.pending.take(),
+        };
         let admitted = admissions.len();
         let changes = batch.changes.len();
-        let output = self
-            .compiler
-            .apply(batch.changes.into_iter().chain(admissions));
+        self.compiler
+            .submit(batch.changes.into_iter().chain(admissions));
+        let output = self.compiler.advance();
         self.counters.batches += 1;
         for node in batch.observed {
             self.unwritten.insert(node.clone());
@@ -585,8 +589,8 @@ impl Control {
         tracing::debug!(
             changes,
             admitted,
-            cluster_add = plan.cluster_add.add_flows.len(),
-            cluster_remove = plan.cluster_remove.remove_cookies.len(),
+            cluster_add = plan.cluster.add_flows.len(),
+            cluster_remove = plan.cluster.remove_cookies.len(),
             nodes = plan.nodes.len(),
             "compiled"
         );

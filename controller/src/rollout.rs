@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Make before break: in which order the switches learn of a change.
 //!
-//! One rollout at a time: (1) what the cluster layer gains, on every connected switch; when all have
-//! acknowledged, (2) what each node's own layer gains and loses; when all have acknowledged, (3) what
-//! the cluster layer loses. So no switch classifies a Pod by an identity that another connected
-//! switch does not know yet, and no switch forgets an identity that another still uses.
+//! One rollout at a time, each step acknowledged by all connected switches before the next begins:
+//! (1) Pods lose flags that stand for isolation which the rules still say, too; (2) the cluster layer
+//! changes, on each switch at once; (3) the layers of nodes change. What is not needed any more after
+//! that the compiler takes away in its next stage, which is a rollout of its own.
+//!
+//! So no switch classifies a Pod by an identity that another connected switch does not know yet, and
+//! none forgets an identity that another still uses. Both directions of policy are judged at one
+//! switch, whose rules change all at once, so that no connection sees half of a change: rules that
+//! were added before others are removed would let pass what neither the old nor the new rules allow.
 //!
 //! A switch that is not connected holds nobody up: it fails closed, and is brought to the present
 //! state when it connects. A connected switch that does not answer is given up by its session.
@@ -16,12 +21,12 @@ use openflow_session::{Delta, Generation, Layer, LayerState};
 /// A change of all layers, encoded.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What the cluster layer gains: added flows, new and changed groups.
-    pub cluster_add: Delta,
+    /// Change of each node's own layer that comes first.
+    pub early: BTreeMap<String, Delta>,
+    /// Change of the cluster layer.
+    pub cluster: Delta,
     /// Change of each node's own layer.
     pub nodes: BTreeMap<String, Delta>,
-    /// What the cluster layer loses.
-    pub cluster_remove: Delta,
 }
 
 /// What one switch is told: what layers shall hold from now on. The states are handles that all
@@ -46,18 +51,13 @@ pub struct Step {
     pub command: Command,
 }
 
-/// How far a rollout is.
-#[derive(Debug)]
+/// Steps of a rollout, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    ClusterAdd {
-        nodes: BTreeMap<String, Delta>,
-        cluster_remove: Delta,
-    },
-    Nodes {
-        cluster_remove: Delta,
-    },
-    ClusterRemove,
+    Early,
+    Cluster,
+    Nodes,
 }
 
 /// The state machine.
@@ -65,6 +65,8 @@ enum Phase {
 pub struct Rollout {
     generation: Generation,
     phase: Phase,
+    /// What is left of the plan.
+    plan: Plan,
     /// What switches hold, or are being told to hold, in this phase.
     cluster: LayerState,
     nodes: BTreeMap<String, LayerState>,
@@ -79,6 +81,7 @@ impl Default for Rollout {
         Self {
             generation: Generation::default(),
             phase: Phase::Idle,
+            plan: Plan::default(),
             cluster: LayerState::default(),
             nodes: BTreeMap::new(),
             connected: BTreeMap::new(),
@@ -90,23 +93,17 @@ impl Default for Rollout {
 impl Rollout {
     /// Whether everything is acknowledged by every connected switch.
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.waiting.is_empty()
+        self.phase == Phase::Idle && self.waiting.is_empty()
     }
 
     /// Starts a rollout. The one before must have ended: see [`Rollout::is_idle`].
     pub fn begin(&mut self, plan: Plan) -> Vec<Step> {
         debug_assert!(self.is_idle(), "one rollout at a time");
-        let Plan {
-            cluster_add,
-            nodes,
-            cluster_remove,
-        } = plan;
-        self.phase = Phase::ClusterAdd {
-            nodes,
-            cluster_remove,
-        };
+        self.plan = plan;
+        self.phase = Phase::Early;
         let mut steps = Vec::new();
-        self.send_cluster(cluster_add, &mut steps);
+        let early = std::mem::take(&mut self.plan.early);
+        self.send_nodes(early, &mut steps);
         self.advance(&mut steps);
         steps
     }
@@ -175,9 +172,9 @@ impl Rollout {
     pub fn phase(&self) -> &'static str {
         match self.phase {
             Phase::Idle => "idle",
-            Phase::ClusterAdd { .. } => "cluster-add",
-            Phase::Nodes { .. } => "nodes",
-            Phase::ClusterRemove => "cluster-remove",
+            Phase::Early => "early",
+            Phase::Cluster => "cluster",
+            Phase::Nodes => "nodes",
         }
     }
 
@@ -194,31 +191,36 @@ impl Rollout {
     /// Goes on as long as nobody is waited for.
     fn advance(&mut self, steps: &mut Vec<Step>) {
         while self.waiting.is_empty() {
-            match std::mem::replace(&mut self.phase, Phase::Idle) {
-                Phase::Idle => return,
-                Phase::ClusterAdd {
-                    nodes,
-                    cluster_remove,
-                } => {
-                    self.phase = Phase::Nodes { cluster_remove };
-                    for (node, delta) in nodes {
-                        self.send_node(node, delta, steps);
-                    }
+            self.phase = match self.phase {
+                Phase::Idle | Phase::Nodes => {
+                    self.phase = Phase::Idle;
+                    return;
                 }
-                Phase::Nodes { cluster_remove } => {
-                    self.phase = Phase::ClusterRemove;
-                    self.send_cluster(cluster_remove, steps);
+                Phase::Early => {
+                    let delta = std::mem::take(&mut self.plan.cluster);
+                    self.send_cluster(&delta, steps);
+                    Phase::Cluster
                 }
-                Phase::ClusterRemove => {}
-            }
+                Phase::Cluster => {
+                    let deltas = std::mem::take(&mut self.plan.nodes);
+                    self.send_nodes(deltas, steps);
+                    Phase::Nodes
+                }
+            };
         }
     }
 
-    fn send_cluster(&mut self, delta: Delta, steps: &mut Vec<Step>) {
+    fn send_nodes(&mut self, deltas: BTreeMap<String, Delta>, steps: &mut Vec<Step>) {
+        for (node, delta) in deltas {
+            self.send_node(node, &delta, steps);
+        }
+    }
+
+    fn send_cluster(&mut self, delta: &Delta, steps: &mut Vec<Step>) {
         if delta.is_empty() {
             return;
         }
-        self.cluster.apply(&delta);
+        self.cluster.apply(delta);
         let generation = self.next_generation();
         let nodes: Vec<String> = self.connected.keys().cloned().collect();
         for node in nodes {
@@ -227,18 +229,18 @@ impl Rollout {
             let command = Command {
                 wanted,
                 generation,
-                mods: size(&delta),
+                mods: size(delta),
             };
             steps.push(Step { node, command });
         }
     }
 
-    fn send_node(&mut self, node: String, delta: Delta, steps: &mut Vec<Step>) {
+    fn send_node(&mut self, node: String, delta: &Delta, steps: &mut Vec<Step>) {
         if delta.is_empty() {
             return;
         }
         let own = self.nodes.entry(node.clone()).or_default();
-        own.apply(&delta);
+        own.apply(delta);
         let wanted = vec![(Layer::Node, own.clone())];
         if self.is_connected(&node) {
             let generation = self.next_generation();
@@ -246,7 +248,7 @@ impl Rollout {
             let command = Command {
                 wanted,
                 generation,
-                mods: size(&delta),
+                mods: size(delta),
             };
             steps.push(Step { node, command });
         }
@@ -298,27 +300,20 @@ mod tests {
         }
     }
 
-    fn remove(cookies: &[u64]) -> Delta {
-        Delta {
-            remove_cookies: cookies.iter().copied().map(Cookie).collect(),
-            ..Delta::default()
-        }
-    }
-
     /// The new identity is flow 1 of the cluster layer, the Pod's classification is flow 2 of
-    /// node `a`, the old identity is flow 9.
+    /// node `a`, the old one is flow 9.
     fn plan() -> Plan {
         Plan {
-            cluster_add: add(&[1]),
+            cluster: add(&[1]),
             nodes: BTreeMap::from([("a".to_owned(), add(&[2]))]),
-            cluster_remove: remove(&[9]),
+            ..Plan::default()
         }
     }
 
     fn connected(nodes: &[&str]) -> Rollout {
         let mut rollout = Rollout::default();
         rollout.begin(Plan {
-            cluster_add: add(&[9]),
+            cluster: add(&[9]),
             ..Plan::default()
         });
         for node in nodes {
@@ -369,16 +364,30 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_forgotten_only_after_nobody_uses_it() {
+    fn the_cluster_layer_gains_and_loses_at_once_after_flags_are_gone() {
+        let mut rollout = connected(&["a", "b"]);
+        let plan = Plan {
+            early: BTreeMap::from([("b".to_owned(), add(&[3]))]),
+            cluster: Delta {
+                remove_cookies: vec![Cookie(9)],
+                ..add(&[1])
+            },
+            ..Plan::default()
+        };
+        assert_eq!(words(&rollout.begin(plan)), ["b: node [3]"]);
+        assert_eq!(rollout.phase(), "early");
+        assert_eq!(ack(&mut rollout, "b"), ["a: cluster [1]", "b: cluster [1]"]);
+    }
+
+    #[test]
+    fn a_rollout_ends_when_every_node_has_acknowledged_its_own_layer() {
         let mut rollout = connected(&["a", "b"]);
         rollout.begin(plan());
         ack(&mut rollout, "a");
         assert_eq!(ack(&mut rollout, "b"), ["a: node [2]"]);
         assert_eq!(rollout.phase(), "nodes");
-        assert_eq!(ack(&mut rollout, "a"), ["a: cluster [1]", "b: cluster [1]"]);
-        ack(&mut rollout, "a");
         assert!(!rollout.is_idle());
-        ack(&mut rollout, "b");
+        assert_eq!(ack(&mut rollout, "a"), [""; 0]);
         assert!(rollout.is_idle());
     }
 
@@ -388,7 +397,8 @@ mod tests {
         rollout.begin(plan());
         ack(&mut rollout, "a");
         assert_eq!(words(&rollout.disconnect("b")), ["a: node [2]"]);
-        assert_eq!(ack(&mut rollout, "a"), ["a: cluster [1]"]);
+        assert_eq!(ack(&mut rollout, "a"), [""; 0]);
+        assert!(rollout.is_idle());
     }
 
     #[test]
@@ -409,7 +419,10 @@ mod tests {
         ack(&mut rollout, "b");
         ack(&mut rollout, "b");
         assert!(rollout.is_idle());
-        assert_eq!(words(&rollout.connect("a")), ["a: cluster [1], node [2]"]);
+        assert_eq!(
+            words(&rollout.connect("a")),
+            ["a: cluster [1, 9], node [2]"]
+        );
     }
 
     #[test]
@@ -418,7 +431,7 @@ mod tests {
         let before = rollout.generation();
         rollout.begin(plan());
         assert!(rollout.acked("a", before).is_empty());
-        assert_eq!(rollout.phase(), "cluster-add");
+        assert_eq!(rollout.phase(), "cluster");
     }
 
     #[test]

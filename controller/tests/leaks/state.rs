@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the cluster is meant to be at one moment, and how it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec,
+    Service, ServicePort, ServiceSpec,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use policy_compiler::{Change, Kind, Object, ObjectKey};
+use reference::{Dice, Labels, Party, Vocabulary};
+
+pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+pub(crate) const NODES: usize = 3;
+pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+pub(crate) const SERVICE_PORT: u16 = 80;
+pub(crate) const TARGET_PORT: u16 = 8080;
+const PODS_PER_NAMESPACE: u8 = 3;
+const POLICIES_PER_NAMESPACE: u8 = 2;
+
+/// Where a Pod is in the name space.
+pub(crate) type Place = (usize, u8);
+
+/// One Pod: the next Pod at the same place is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PodRef {
+    pub(crate) place: Place,
+    pub(crate) uid: u64,
+    pub(crate) node: usize,
+}
+
+impl PodRef {
+    pub(crate) fn name(self) -> String {
+        format!("p{}", self.place.1)
+    }
+
+    pub(crate) fn namespace(self) -> &'static str {
+        NAMESPACES[self.place.0]
+    }
+
+    pub(crate) fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 10, self.node as u8 + 1, self.slot() + 2)
+    }
+
+    pub(crate) fn slot(self) -> u8 {
+        self.place.0 as u8 * 16 + self.place.1
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct PodState {
+    pod: PodRef,
+    labels: Labels,
+    /// Number of the TCP port that is called `http`.
+    http: Option<u16>,
+}
+
+/// The wanted state.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    namespaces: Vec<Labels>,
+    pods: BTreeMap<Place, PodState>,
+    policies: BTreeMap<(usize, u8), NetworkPolicy>,
+    /// Selector of the one Service, which lives in the first namespace.
+    service: Option<Labels>,
+    parties: BTreeMap<Place, (u64, Party)>,
+    policy_list: Vec<NetworkPolicy>,
+    /// What the policies say of one direction only.
+    egress_list: Vec<NetworkPolicy>,
+    ingress_list: Vec<NetworkPolicy>,
+}
+
+impl State {
+    /// Three namespaces without Pods.
+    pub(crate) fn empty() -> Self {
+        let state = Self {
+            namespaces: vec![Labels::new(); NAMESPACES.len()],
+            pods: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            service: None,
+            parties: BTreeMap::new(),
+            policy_list: Vec::new(),
+            egress_list: Vec::new(),
+            ingress_list: Vec::new(),
+        };
+        state.indexed()
+    }
+
+    /// Every Pod that shall be there.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = PodRef> {
+        self.pods.values().map(|state| state.pod)
+    }
+
+    /// Whether the Pod is there.
+    pub(crate) fn has(&self, pod: PodRef) -> bool {
+        self.pods
+            .get(&pod.place)
+            .is_some_and(|state| state.pod == pod)
+    }
+
+    /// Whether the API allows the connection in this state.
+    pub(crate) fn allows(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
+        let (Some(from), Some(to)) = (self.party(from), self.party(to)) else {
+            return false;
+        };
+        reference::allows(&self.policy_list, from, to, protocol, port)
+    }
+
+    /// Whether the rules of this state for one direction allow the connection between Pods as they are
+    /// in others.
+    pub(crate) fn side_allows(
+        &self,
+        direction: &str,
+        (sender, from): (&Self, PodRef),
+        (receiver, to): (&Self, PodRef),
+        protocol: &str,
+        port: u16,
+    ) -> bool {
+        let (Some(from), Some(to)) = (sender.party(from), receiver.party(to)) else {
+            return false;
+        };
+        let policies = match direction {
+            "Egress" => &self.egress_list,
+            _ => &self.ingress_list,
+        };
+        reference::allows(policies, from, to, protocol, port)
+    }
+
+    fn party(&self, pod: PodRef) -> Option<&Party> {
+        let (uid, party) = self.parties.get(&pod.place)?;
+        (*uid == pod.uid).then_some(party)
+    }
+
+    /// Pods that serve the Service in this state.
+    pub(crate) fn endpoints(&self) -> BTreeSet<PodRef> {
+        let Some(selector) = &self.service else {
+            return BTreeSet::new();
+        };
+        let serves = |state: &&PodState| {
+            !selector.is_empty()
+                && state.pod.place.0 == 0
+                && selector.iter().all(|(k, v)| state.labels.get(k) == Some(v))
+        };
+        self.pods
+            .values()
+            .filter(serves)
+            .map(|state| state.pod)
+            .collect()
+    }
+
+    /// The state after one random change, and the change in words.
+    pub(crate) fn changed(&self, words: &Vocabulary, dice: &mut Dice, uid: u64) -> (Self, String) {
+        let mut next = self.clone();
+        let place = (
+            dice.below(NAMESPACES.len()),
+            dice.below(usize::from(PODS_PER_NAMESPACE)) as u8,
+        );
+        let what = match dice.below(10) {
+            0 | 1 => next.come_or_go(words, dice, place, uid),
+            2 | 3 => match next.pods.get_mut(&place) {
+                Some(state) => {
+                    state.labels = words.labels(dice);
+                    format!("{place:?} is relabelled {:?}", state.labels)
+                }
+                None => next.come_or_go(words, dice, place, uid),
+            },
+            4 => {
+                next.namespaces[place.0] = words.labels(dice);
+                format!(
+                    "namespace {} is relabelled {:?}",
+                    place.0, next.namespaces[place.0]
+                )
+            }
+            5 => {
+                next.service = dice.chance(4, 5).then(|| words.labels(dice));
+                format!("the Service selects {:?}", next.service)
+            }
+            _ => {
+                let slot = (
+                    place.0,
+                    dice.below(usize::from(POLICIES_PER_NAMESPACE)) as u8,
+                );
+                next.change_policy(words, dice, slot)
+            }
+        };
+        (next.indexed(), what)
+    }
+
+    fn come_or_go(
+        &mut self,
+        words: &Vocabulary,
+        dice: &mut Dice,
+        place: Place,
+        uid: u64,
+    ) -> String {
+        if self.pods.remove(&place).is_some() {
+            return format!("{place:?} goes");
+        }
+        let pod = PodRef {
+            place,
+            uid,
+            node: dice.below(NODES),
+        };
+        let state = PodState {
+            pod,
+            labels: words.labels(dice),
+            http: dice.pick(&[None, Some(80), Some(8080)]).copied().flatten(),
+        };
+        let what = format!("{state:?} comes");
+        self.pods.insert(place, state);
+        what
+    }
+
+    fn change_policy(&mut self, words: &Vocabulary, dice: &mut Dice, slot: (usize, u8)) -> String {
+        if self.policies.contains_key(&slot) && dice.chance(1, 4) {
+            self.policies.remove(&slot);
+            return format!("policy {slot:?} goes");
+        }
+        let namespace = NAMESPACES[slot.0];
+        let policy = words.policy(dice, namespace, &format!("policy-{}", slot.1));
+        let what = format!("policy {slot:?} is {:?}", policy.spec);
+        self.policies.insert(slot, policy);
+        what
+    }
+
+    fn indexed(mut self) -> Self {
+        self.policy_list = self.policies.values().cloned().collect();
+        let of = |direction| {
+            let policies = self.policies.values();
+            policies.filter_map(move |policy| only(policy, direction))
+        };
+        self.egress_list = of("Egress").collect();
+        self.ingress_list = of("Ingress").collect();
+        let party = |state: &PodState| {
+            let (namespace, _) = state.pod.place;
+            let name = NAMESPACES[namespace];
+            let mut namespace_labels = self.namespaces[namespace].clone();
+            namespace_labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+            let named_ports = state.http.map(|number| ("http".to_owned(), "TCP", number));
+            Party {
+                namespace: name.to_owned(),
+                namespace_labels,
+                labels: state.labels.clone(),
+                address: state.pod.address().into(),
+                named_ports: named_ports.into_iter().collect(),
+            }
+        };
+        self.parties = self
+            .pods
+            .iter()
+            .map(|(place, state)| (*place, (state.pod.uid, party(state))))
+            .collect();
+        self
+    }
+
+    /// The objects that are different in `next`.
+    pub(crate) fn objects_changed(&self, next: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (index, labels) in next.namespaces.iter().enumerate() {
+            if self.namespaces.get(index) != Some(labels) {
+                changes.push(Change::Apply(namespace(index, labels)));
+            }
+        }
+        differences(&self.pods, &next.pods, |place, state| {
+            changes.push(match state {
+                Some(state) => Change::Apply(pod(state)),
+                None => delete(Kind::Pod, place.0, format!("p{}", place.1)),
+            });
+        });
+        differences(&self.policies, &next.policies, |slot, policy| {
+            changes.push(match policy {
+                Some(policy) => Change::Apply(Object::NetworkPolicy(Box::new(policy.clone()))),
+                None => delete(Kind::NetworkPolicy, slot.0, format!("policy-{}", slot.1)),
+            });
+        });
+        if self.service != next.service {
+            changes.push(match &next.service {
+                Some(selector) => Change::Apply(service(selector)),
+                None => delete(Kind::Service, 0, "front".to_owned()),
+            });
+        }
+        changes
+    }
+
+    /// Pods that the change from `self` to `next` is about.
+    pub(crate) fn concerned(&self, next: &Self) -> BTreeSet<Place> {
+        let mut places = BTreeSet::new();
+        differences(&self.pods, &next.pods, |place, _| {
+            places.insert(*place);
+        });
+        let mut namespaces = BTreeSet::new();
+        differences(&self.policies, &next.policies, |slot, _| {
+            namespaces.insert(slot.0);
+        });
+        let relabelled = (0..NAMESPACES.len())
+            .filter(|index| self.namespaces.get(*index) != next.namespaces.get(*index));
+        namespaces.extend(relabelled);
+        places.extend(
+            next.pods
+                .keys()
+                .filter(|place| namespaces.contains(&place.0)),
+        );
+        places
+    }
+}
+
+/// What a policy says of one direction, if it says anything.
+fn only(policy: &NetworkPolicy, direction: &str) -> Option<NetworkPolicy> {
+    let mut policy = policy.clone();
+    let spec = policy.spec.as_mut()?;
+    let concerns = match spec.policy_types.as_deref() {
+        Some([_, ..]) => spec
+            .policy_types
+            .iter()
+            .flatten()
+            .any(|one| one == direction),
+        _ => direction == "Ingress" || spec.egress.iter().flatten().next().is_some(),
+    };
+    spec.policy_types = Some(vec![direction.to_owned()]);
+    concerns.then_some(policy)
+}
+
+fn differences<K: Ord, V: PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    mut tell: impl FnMut(&K, Option<&V>),
+) {
+    for (key, value) in new {
+        if old.get(key) != Some(value) {
+            tell(key, Some(value));
+        }
+    }
+    for key in old.keys().filter(|key| !new.contains_key(key)) {
+        tell(key, None);
+    }
+}
+
+/// The words that random objects are made of.
+pub(crate) fn vocabulary() -> Vocabulary {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Vocabulary {
+        namespaces: owned(&NAMESPACES),
+        labels: vec![
+            ("app".to_owned(), owned(&["a", "b"])),
+            ("tier".to_owned(), owned(&["1", "2"])),
+            // A key that identities leave out until a selector names it.
+            ("job-name".to_owned(), owned(&["j"])),
+        ],
+        ports: vec![79, 80, 81, 8080],
+        port_names: owned(&["http"]),
+        blocks: vec![
+            ("10.10.0.0/16".to_owned(), owned(&[])),
+            (
+                "10.10.1.0/24".to_owned(),
+                owned(&["10.10.1.2/32", "10.10.1.16/28"]),
+            ),
+            ("0.0.0.0/0".to_owned(), owned(&["10.10.2.0/24"])),
+        ],
+    }
+}
+
+pub(crate) fn node_name(node: usize) -> String {
+    format!("node-{}", node + 1)
+}
+
+pub(crate) fn node_address(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(192, 0, 2, node as u8 + 1)
+}
+
+/// The Node objects, which never change.
+pub(crate) fn nodes() -> impl Iterator<Item = Change> {
+    (0..NODES).map(|node| {
+        Change::Apply(Object::Node(Box::new(Node {
+            metadata: named(None, &node_name(node), &Labels::new()),
+            spec: Some(NodeSpec {
+                pod_cidr: Some(format!("10.10.{}.0/24", node + 1)),
+                ..NodeSpec::default()
+            }),
+            status: Some(NodeStatus {
+                addresses: Some(vec![NodeAddress {
+                    address: IpAddr::V4(node_address(node)).to_string(),
+                    type_: "InternalIP".to_owned(),
+                }]),
+                ..NodeStatus::default()
+            }),
+        })))
+    })
+}
+
+fn namespace(index: usize, labels: &Labels) -> Object {
+    Object::Namespace(Box::new(Namespace {
+        metadata: named(None, NAMESPACES[index], labels),
+        ..Namespace::default()
+    }))
+}
+
+fn pod(state: &PodState) -> Object {
+    let port = |number: u16| ContainerPort {
+        name: Some("http".to_owned()),
+        container_port: i32::from(number),
+        ..ContainerPort::default()
+    };
+    let metadata = ObjectMeta {
+        uid: Some(state.pod.uid.to_string()),
+        ..named(
+            Some(state.pod.namespace()),
+            &state.pod.name(),
+            &state.labels,
+        )
+    };
+    Object::Pod(Box::new(Pod {
+        metadata,
+        spec: Some(PodSpec {
+            node_name: Some(node_name(state.pod.node)),
+            containers: vec![Container {
+                ports: Some(state.http.map(port).into_iter().collect()),
+                ..Container::default()
+            }],
+            ..PodSpec::default()
+        }),
+        status: None,
+    }))
+}
+
+fn service(selector: &Labels) -> Object {
+    let port = |protocol: &str| ServicePort {
+        name: Some(protocol.to_lowercase()),
+        protocol: Some(protocol.to_owned()),
+        port: i32::from(SERVICE_PORT),
+        target_port: Some(IntOrString::Int(i32::from(TARGET_PORT))),
+        ..ServicePort::default()
+    };
+    Object::Service(Box::new(Service {
+        metadata: named(Some(NAMESPACES[0]), "front", &Labels::new()),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some(VIP.to_string()),
+            ports: Some(vec![port("TCP"), port("UDP")]),
+            selector: Some(selector.clone()),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }))
+}
+
+fn delete(kind: Kind, namespace: usize, name: String) -> Change {
+    Change::Delete(ObjectKey::new(kind, NAMESPACES[namespace], name))
+}
+
+fn named(namespace: Option<&str>, name: &str, labels: &Labels) -> ObjectMeta {
+    ObjectMeta {
+        namespace: namespace.map(str::to_owned),
+        name: Some(name.to_owned()),
+        labels: Some(labels.clone()),
+        ..ObjectMeta::default()
+    }
+}
