@@ -176,3 +176,14 @@ fn commit_with_mark(value: u128, mask: u128) -> Action {
         ..Ct::default()
     })
 }
+
+/// The same with `force`: the connection begins anew, in the direction of this packet.
+fn recommit_with_mark(value: u128, mask: u128) -> Action {
+    Action::Ct(Ct {
+        commit: true,
+        force: true,
+        zone: CtZone::Immediate(CT_ZONE),
+        exec: vec![Action::set_masked(Field::CtMark, value, mask)],
+        ..Ct::default()
+    })
+}

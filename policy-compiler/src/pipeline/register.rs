@@ -95,6 +95,8 @@ pub mod ct_state {
     pub const INV: u128 = 0x10;
     /// Went through conntrack.
     pub const TRK: u128 = 0x20;
+    /// The source was translated.
+    pub const SNAT: u128 = 0x40;
     /// The destination was translated.
     pub const DNAT: u128 = 0x80;
 }

@@ -3,7 +3,7 @@
 
 use openflow_codec::{Action, Field, Subfield};
 
-use super::{Wanted, commit_with_mark, pipeline, tracked};
+use super::{Wanted, commit_with_mark, pipeline, recommit_with_mark, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{Spec, Table, priority};
@@ -27,7 +27,11 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     flows
 }
 
-fn commits(family: Family) -> [Wanted; 2] {
+/// A switch that has forgotten its connections takes what the server says first for a connection from
+/// server to client, and its node commits that one before the client's node denies it. When the
+/// client speaks, policy allows what looks like an answer, and `force` turns the connection round.
+/// Translated connections stay: only the client's node has them, and it would lose the translation.
+fn commits(family: Family) -> [Wanted; 3] {
     let mark = || commit_with_mark(register::CT_MARK_ALLOWED, register::CT_MARK_ALLOWED);
     let new = Spec::new(Table::Commit, priority::NORMAL)
         .matching(tracked(family.packets(), ct_state::NEW, 0))
@@ -42,7 +46,25 @@ fn commits(family: Family) -> [Wanted; 2] {
         .matching(unmarked)
         .act(mark())
         .goto(Table::Output);
+    let backwards = tracked(
+        family.packets(),
+        ct_state::EST | ct_state::RPL,
+        ct_state::SNAT | ct_state::DNAT,
+    );
+    let turned = Spec::new(Table::Commit, priority::NORMAL)
+        .matching(backwards)
+        .act(recommit_with_mark(
+            register::CT_MARK_ALLOWED,
+            register::CT_MARK_ALLOWED,
+        ))
+        .goto(Table::Output);
     [
+        pipeline(
+            turned,
+            format!(
+                "turns an {family} connection round that conntrack knows from server to client"
+            ),
+        ),
         pipeline(
             new,
             format!("commits allowed {family} connections and marks them, so that answers pass"),

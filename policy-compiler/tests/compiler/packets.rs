@@ -65,6 +65,11 @@ impl<'a> Net<'a> {
         }
     }
 
+    /// A switch forgets its connections, as a restarted vswitchd does.
+    pub(crate) fn forget(&mut self, node: usize) {
+        self.switches[node].conntrack_mut().flush();
+    }
+
     /// Sends `packet` from a Pod's port, with its own link-layer addresses; where it arrives.
     pub(crate) fn send(&mut self, from: usize, packet: Packet) -> Option<Delivery> {
         let node = self.pods[from].node;

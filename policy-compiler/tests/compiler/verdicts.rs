@@ -382,6 +382,37 @@ proptest! {
             prop_assert!(net.send(to, answer.with_tcp_flags(0x10)).is_some(), "answers go on");
         }
     }
+
+    #[test]
+    fn a_connection_that_switches_have_forgotten_goes_on_when_its_client_speaks(
+        cluster in cluster(),
+        forgetful in prop::sample::subsequence(vec![0, 1], 1..=2),
+        protocol in prop::sample::select(vec!["TCP", "UDP"]),
+    ) {
+        let compiler = cluster.compile();
+        for pair in cluster.pairs().filter(|pair| {
+            cluster.judge(*pair, protocol, 80) == Outcome::Passes
+        }) {
+            let mut net = Net::new(&compiler, &cluster.pods);
+            let Pair { from, to, src, dst } = pair;
+            let first = packet(protocol, (src, CLIENT_PORT), (dst, 80));
+            let delivery = net.send(from, first.clone()).expect("it is allowed");
+            let answer = delivery.packet.answer();
+            prop_assert!(net.send(to, answer.clone()).is_some());
+
+            for node in &forgetful {
+                net.forget(*node);
+            }
+            let next = |packet: &Packet| match protocol {
+                "TCP" => packet.clone().with_tcp_flags(0x10),
+                _ => packet.clone(),
+            };
+            // The server may be the first to say something again.
+            let _perhaps_seen = net.send(to, next(&answer));
+            prop_assert!(net.send(from, next(&first)).is_some(), "the client is heard");
+            prop_assert!(net.send(to, next(&answer)).is_some(), "and answered");
+        }
+    }
 }
 
 /// A Pod without labels on the first node.
