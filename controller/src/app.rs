@@ -2,7 +2,7 @@
 //! All wiring: which tasks there are, and what goes between them.
 //!
 //! ```text
-//!  thread `source` --Update (4)--------------------+
+//!  thread `source` --Update (4)--> feed -----------+
 //!                                                  | Input::Source
 //!  machine::listener, one task per machine         v
 //!     OVSDB <--> follower --Input (1024 in all)--> control task --Effect--> each peer's channel
@@ -29,8 +29,9 @@ use tokio_util::task::TaskTracker;
 use crate::api;
 use crate::args::{Args, Source};
 use crate::control::{Control, Input};
-use crate::source::{WatchError, watch};
+use crate::source::{Update, WatchError, watch};
 use crate::switch::config::session_config;
+use crate::task::Handle;
 use crate::{machine, secret, switch, task};
 
 /// Updates of the source that wait for the control task; the thread that reads waits then.
@@ -60,22 +61,55 @@ pub enum StartError {
     },
 }
 
-/// Runs until `shutdown`.
+/// A controller that runs.
+pub struct Running {
+    /// The way to its control task.
+    pub handle: Handle,
+    /// Where switches connect.
+    pub openflow: SocketAddr,
+    /// Where machines connect.
+    pub ovsdb: SocketAddr,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// Waits until every task has ended, which is soon after `shutdown`.
+    pub async fn ended(self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Runs until `shutdown`, with the source that `args` name.
 ///
 /// # Errors
 /// Something cannot be started; nothing runs then.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), StartError> {
+    let (sender, updates) = mpsc::channel(UPDATES);
+    let Source::Directory(root) = &args.source;
+    watch(root.clone(), sender)?;
+    start(args, updates, shutdown).await?.ended().await;
+    Ok(())
+}
+
+/// Starts everything but the source, whose states come from `updates`.
+///
+/// # Errors
+/// Something cannot be started; nothing runs then.
+pub async fn start(
+    args: Args,
+    updates: mpsc::Receiver<Update>,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
     let cluster_secret = secret::load(args.cluster_secret_file.as_deref())?;
-    let openflow = listen("--openflow-listen", args.openflow_listen).await?;
-    let ovsdb = listen("--ovsdb-listen", args.ovsdb_listen).await?;
+    let (openflow, openflow_address) = listen("--openflow-listen", args.openflow_listen).await?;
+    let (ovsdb, ovsdb_address) = listen("--ovsdb-listen", args.ovsdb_listen).await?;
     let mut apis = Vec::new();
     for address in &args.api {
         apis.push(api::listener::bind(address, args.api_insecure_bind).await?);
     }
     let Source::Directory(root) = args.source;
     let location = format!("dir:{}", root.display());
-    let (sender, mut updates) = mpsc::channel(UPDATES);
-    watch(root, sender)?;
 
     let control = Control::new(&Config { cluster_secret }, &args.bridge, location);
     let (control_task, handle) = task::new(control);
@@ -102,23 +136,31 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), StartErr
             }
         });
     }
-    let ended = shutdown.clone();
-    tasks.spawn(async move {
-        loop {
-            let update = tokio::select! {
-                update = updates.recv() => update,
-                () = ended.cancelled() => return,
-            };
-            let Some(update) = update else { return };
-            handle.send(Input::Source(Box::new(update))).await;
-        }
-    });
-    tasks.close();
-    tasks.wait().await;
-    Ok(())
+    tasks.spawn(feed(updates, handle.clone(), shutdown));
+    Ok(Running {
+        handle,
+        openflow: openflow_address,
+        ovsdb: ovsdb_address,
+        tasks,
+    })
 }
 
-async fn listen(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Hands what the source says to the control task.
+async fn feed(mut updates: mpsc::Receiver<Update>, handle: Handle, shutdown: CancellationToken) {
+    loop {
+        let update = tokio::select! {
+            update = updates.recv() => update,
+            () = shutdown.cancelled() => return,
+        };
+        let Some(update) = update else { return };
+        handle.send(Input::Source(Box::new(update))).await;
+    }
+}
+
+async fn listen(
+    option: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let error = |source| StartError::Listen {
         option,
         address,
@@ -130,5 +172,5 @@ async fn listen(option: &'static str, address: SocketAddr) -> Result<TcpListener
     if !local.ip().is_loopback() {
         tracing::warn!(option, address = %local, "not encrypted and not authenticated; only trusted machines may reach it");
     }
-    Ok(listener)
+    Ok((listener, local))
 }

@@ -279,6 +279,11 @@ impl Control {
         }
     }
 
+    /// Whether nothing is under way: all that was taken in is acknowledged by every connected switch.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.rollout.is_idle()
+    }
+
     /// Takes an input in.
     pub fn take(&mut self, input: Input, now: Instant, effects: &mut Vec<Effect>) {
         match input {

@@ -75,7 +75,7 @@ impl Handle {
     }
 
     /// Hands an input over. When the control task has ended, nobody needs it.
-    pub(crate) async fn send(&self, input: Input) {
+    pub async fn send(&self, input: Input) {
         if let Some(permit) = self.reserve().await {
             permit.send(input);
         }
