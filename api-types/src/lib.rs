@@ -11,6 +11,7 @@
 //! | `GET /v1/pods` | [`Pods`] |
 //! | `GET /v1/flows?pod=NAMESPACE/NAME`, `?object=KIND/NAMESPACE/NAME`, `?node=NAME` | [`Flows`] |
 //! | `GET /v1/explain/{cookie}` | [`Flows`] |
+//! | `GET /v1/verdict?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT/PROTOCOL`, or addresses | [`Verdict`] |
 //! | `GET /v1/source` | [`Source`] |
 //! | any of them, refused | [`Refusal`] |
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod nodes;
 mod pods;
 mod source;
 mod status;
+mod verdict;
 
 pub use flows::{Cause, Flow, Flows};
 pub use nodes::{Node, NodeState, Nodes};
@@ -28,6 +30,8 @@ pub use source::{FileState, Problem, Severity, Source, SourceFile};
 pub use status::{
     FlowCounts, NodeCounts, PodCounts, RejectedObject, RolloutStatus, SourceSummary, Status,
 };
+
+pub use verdict::{Reason, Says, Step, Verdict};
 
 use serde::{Deserialize, Serialize};
 

@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand, ValueEnum};
         culvert flows --object networkpolicy/shop/deny   every flow that a policy made\n  \
         culvert explain 0x2300a1b2c3d4e5f6               why is this flow in `ovs-ofctl dump-flows`?\n  \
         culvert source                                   which manifest has an error\n  \
+        culvert verdict shop/a shop/b:80                 would it pass, and which rule decides\n  \
         culvert --api http://127.0.0.1:8080 nodes        ask over TCP"
 )]
 pub struct Args {
@@ -65,6 +66,11 @@ pub enum Command {
         #[arg(value_parser = parse_cookie)]
         cookie: u64,
     },
+    /// Would a connection pass, and which policy and rule decide? Exit code 0: yes, 1: no, 2: error.
+    #[command(after_help = "Examples:\n  culvert verdict shop/a shop/b:80\n  \
+        culvert verdict shop/a 10.10.2.7:53/udp\n  \
+        culvert verdict --source dir:manifests shop/a shop/b:80     without a controller")]
+    Verdict(VerdictArgs),
     /// Manifests that were read, and what is wrong with them.
     Source,
 }
@@ -82,6 +88,21 @@ pub struct FlowsArgs {
     /// Flows of this node's own layer.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+}
+
+/// Which connection.
+#[derive(Debug, clap::Args)]
+pub struct VerdictArgs {
+    /// Who opens it: NAMESPACE/NAME or an address.
+    pub from: String,
+    /// To whom: NAMESPACE/NAME:PORT or ADDRESS:PORT, with /udp or /sctp behind it if it is not TCP.
+    pub to: String,
+    /// Decide by a directory of manifests, and ask no controller.
+    #[arg(long, value_name = "dir:PATH", value_parser = parse_directory)]
+    pub source: Option<PathBuf>,
+    /// Print JSON, as --output json does.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the API is.
@@ -126,6 +147,12 @@ impl std::fmt::Display for Api {
             Self::Tcp(host) => write!(f, "http://{host}"),
         }
     }
+}
+
+fn parse_directory(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("dir:").filter(|path| !path.is_empty());
+    path.map(PathBuf::from)
+        .ok_or_else(|| "write dir:PATH, the directory of the manifests".to_owned())
 }
 
 fn parse_cookie(text: &str) -> Result<u64, String> {

@@ -4,36 +4,83 @@
 
 mod args;
 mod client;
+mod offline;
 mod output;
 mod request;
 mod table;
 
+use args::VerdictArgs;
+
 pub use args::{Args, Command, Format};
 pub use client::ClientError;
 
-/// Asks what the command line asks for; the text to print.
+/// What to print, and whether the answer is no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// A connection that was asked about would not pass.
+    pub denied: bool,
+}
+
+/// Asks what the command line asks for.
 ///
 /// # Errors
 /// The API cannot be reached, refuses the request, or answers something else than its own version
-/// of this program expects.
-pub fn run(args: &Args) -> anyhow::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let path = request::path(&args.command);
-    let body = runtime.block_on(client::fetch(args.api.as_ref(), &path))?;
-    match args.output {
-        Format::Json => {
-            let value: serde_json::Value = client::parse(&body)?;
-            Ok(serde_json::to_string_pretty(&value)? + "\n")
-        }
-        Format::Text => Ok(match &args.command {
+/// of this program expects. Without a controller: the manifests have errors, or name no such Pod.
+pub fn run(args: &Args) -> anyhow::Result<Answer> {
+    if let Command::Verdict(asked) = &args.command {
+        let verdict = match &asked.source {
+            Some(directory) => offline::verdict(directory, asked)?,
+            None => client::parse(&fetch(args)?)?,
+        };
+        return verdict_answer(args, asked, &verdict);
+    }
+    let body = fetch(args)?;
+    let text = match args.output {
+        Format::Json => pretty(&client::parse::<serde_json::Value>(&body)?)?,
+        Format::Text => match &args.command {
             Command::Status => output::status(&client::parse(&body)?),
             Command::Nodes => output::nodes(&client::parse(&body)?),
             Command::Pods => output::pods(&client::parse(&body)?),
             Command::Flows(_) => output::flows(&client::parse(&body)?),
             Command::Explain { .. } => output::explain(&client::parse(&body)?),
+            Command::Verdict(_) => output::verdict(&client::parse(&body)?),
             Command::Source => output::source(&client::parse(&body)?),
-        }),
-    }
+        },
+    };
+    Ok(Answer {
+        text,
+        denied: false,
+    })
+}
+
+fn fetch(args: &Args) -> anyhow::Result<Vec<u8>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let path = request::path(&args.command);
+    Ok(runtime
+        .block_on(client::fetch(args.api.as_ref(), &path))?
+        .into())
+}
+
+fn verdict_answer(
+    args: &Args,
+    asked: &VerdictArgs,
+    verdict: &api_types::Verdict,
+) -> anyhow::Result<Answer> {
+    let text = if asked.json || args.output == Format::Json {
+        pretty(verdict)?
+    } else {
+        output::verdict(verdict)
+    };
+    Ok(Answer {
+        text,
+        denied: !verdict.allowed,
+    })
+}
+
+fn pretty(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
 }

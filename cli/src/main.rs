@@ -8,22 +8,28 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let args = cli::Args::parse();
-    let outcome = cli::run(&args).and_then(|text| {
+    let outcome = cli::run(&args).and_then(|answer| {
         let mut stdout = std::io::stdout().lock();
         match stdout
-            .write_all(text.as_bytes())
+            .write_all(answer.text.as_bytes())
             .and_then(|()| stdout.flush())
         {
             // The reader of a pipe may have seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            other => other?,
         }
+        Ok(answer.denied)
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::SUCCESS,
+        // "No" is an answer, and no error.
+        Ok(true) => ExitCode::from(1),
         Err(error) => {
             eprintln!("culvert: {error:#}");
-            ExitCode::FAILURE
+            match args.command {
+                cli::Command::Verdict(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

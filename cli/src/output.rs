@@ -4,10 +4,12 @@
 mod flows;
 mod lists;
 mod status;
+mod verdict;
 
 pub(crate) use flows::{explain, flows};
 pub(crate) use lists::{nodes, pods, source};
 pub(crate) use status::status;
+pub(crate) use verdict::verdict;
 
 /// The word that the API uses for a state.
 fn word(value: impl serde::Serialize) -> String {

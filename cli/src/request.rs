@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a command to the path that is asked for.
 
-use crate::args::{Command, FlowsArgs};
+use crate::args::{Command, FlowsArgs, VerdictArgs};
 
 /// Path and query.
 pub(crate) fn path(command: &Command) -> String {
@@ -9,6 +9,9 @@ pub(crate) fn path(command: &Command) -> String {
         Command::Status => "/v1/status".to_owned(),
         Command::Nodes => "/v1/nodes".to_owned(),
         Command::Pods => "/v1/pods".to_owned(),
+        Command::Verdict(VerdictArgs { from, to, .. }) => {
+            format!("/v1/verdict?from={}&to={}", encode(from), encode(to))
+        }
         Command::Source => "/v1/source".to_owned(),
         Command::Explain { cookie } => format!("/v1/explain/{cookie:#x}"),
         Command::Flows(FlowsArgs { pod, object, node }) => {

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use openflow_codec::Cookie;
+use policy_compiler::Question;
 use serde::Deserialize;
 
 use self::error::ApiError;
@@ -29,6 +30,7 @@ pub fn router(control: Handle) -> Router {
         .route("/v1/pods", get(pods))
         .route("/v1/flows", get(flows))
         .route("/v1/explain/{cookie}", get(explain))
+        .route("/v1/verdict", get(verdict))
         .route("/v1/source", get(source))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(healthz))
@@ -98,6 +100,26 @@ async fn explain(State(control): State<Handle>, Path(cookie): Path<String>) -> A
     Ok(Json(
         control.ask(move |control| control.flows(&query)).await??,
     ))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerdictParameters {
+    from: String,
+    to: String,
+}
+
+async fn verdict(
+    State(control): State<Handle>,
+    parameters: Result<Query<VerdictParameters>, axum::extract::rejection::QueryRejection>,
+) -> Answer<api::Verdict> {
+    let Query(VerdictParameters { from, to }) =
+        parameters.map_err(|_| ApiError::VerdictParameters)?;
+    let question = Question::parse(&from, &to)?;
+    let verdict = control
+        .ask(move |control| control.verdict(&question))
+        .await??;
+    Ok(Json(api::Verdict::new(&from, &to, &verdict)))
 }
 
 async fn prometheus(State(control): State<Handle>) -> Result<Response, ApiError> {

@@ -16,6 +16,7 @@ mod policies;
 mod reasons;
 mod services;
 mod stages;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

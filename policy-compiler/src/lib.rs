@@ -18,6 +18,7 @@ pub mod model;
 pub mod pipeline;
 mod small_set;
 mod stage;
+mod verdict;
 
 pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
 pub use compiler::{Compiler, Config};
@@ -25,3 +26,4 @@ pub use explain::{Cause, Decision, Explanation, Scope};
 pub use identity::{Identity, IdentityFlags};
 pub use layer::LayerDelta;
 pub use model::{Kind, ObjectKey};
+pub use verdict::{End, Question, QuestionError, Says, Step, Verdict};

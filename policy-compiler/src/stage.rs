@@ -8,7 +8,7 @@ mod arp;
 mod classify;
 mod commit;
 mod conntrack;
-mod family;
+pub(crate) mod family;
 mod nd;
 mod neighbour;
 pub(crate) mod policy;

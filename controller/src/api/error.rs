@@ -5,6 +5,7 @@ use api_types::Refusal;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use policy_compiler::QuestionError;
 use policy_compiler::model::ParseKeyError;
 
 use crate::control::QueryError;
@@ -14,13 +15,17 @@ use crate::task::Ended;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error(
-        "there is no such path; GET /v1/status, /v1/nodes, /v1/pods, /v1/flows, /v1/explain/COOKIE or /v1/source"
+        "there is no such path; GET /v1/status, /v1/nodes, /v1/pods, /v1/flows, /v1/explain/COOKIE, /v1/verdict or /v1/source"
     )]
     UnknownPath,
     #[error(
         "ask for flows with exactly one of ?pod=NAMESPACE/NAME, ?object=KIND/NAMESPACE/NAME, ?node=NAME"
     )]
     FlowParameters,
+    #[error("ask for a verdict with ?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT")]
+    VerdictParameters,
+    #[error("{0}")]
+    Question(#[from] QuestionError),
     #[error("{0:?} names no Pod; write NAMESPACE/NAME")]
     PodName(String),
     #[error("{0}")]
@@ -38,9 +43,13 @@ pub(super) enum ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::FlowParameters | Self::PodName(_) | Self::ObjectName(_) | Self::Cookie(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Question(QuestionError::UnknownPod { .. }) => StatusCode::NOT_FOUND,
+            Self::VerdictParameters
+            | Self::Question(_)
+            | Self::FlowParameters
+            | Self::PodName(_)
+            | Self::ObjectName(_)
+            | Self::Cookie(_) => StatusCode::BAD_REQUEST,
             Self::UnknownPath | Self::Query(_) => StatusCode::NOT_FOUND,
             Self::Metrics => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Ended(_) => StatusCode::SERVICE_UNAVAILABLE,

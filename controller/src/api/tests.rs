@@ -4,12 +4,13 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use manifests::{Catalog, FileText, Syntax};
 use policy_compiler::Config;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::control::{Control, Input};
-use crate::source::{Catalog, FileText, Syntax, Update};
+use crate::source::Update;
 use crate::task;
 
 const MANIFEST: &str = "
@@ -141,4 +142,20 @@ async fn metrics_are_openmetrics_text() {
         body.contains("culvert_source_loaded 1\n") && body.ends_with("# EOF\n"),
         "{body}"
     );
+}
+
+#[tokio::test]
+async fn a_verdict_names_the_policy_that_decides_and_refuses_unknown_pods() {
+    let (status, body) = get("/v1/verdict?from=192.0.2.9&to=shop/web:80/udp", true).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let verdict: api_types::Verdict = serde_json::from_str(&body).unwrap();
+    assert!(!verdict.allowed);
+    let last = verdict.steps.last().unwrap();
+    assert_eq!(last.isolating, ["networkpolicy/shop/deny"]);
+    let (status, body) = get("/v1/verdict?from=shop/wbe&to=shop/web:80", true).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("did you mean shop/web?"), "{body}");
+    let (status, body) = get("/v1/verdict?from=shop/web", true).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body.contains("?from=NAMESPACE/NAME"), "{body}");
 }

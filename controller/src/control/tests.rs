@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use api_types::{NodeState, PodState};
+use manifests::{Catalog, FileText, Syntax};
 use openflow_codec::PortNo;
 use openflow_session::Layer;
 use ovsdb_client::Uuid;
@@ -12,7 +13,6 @@ use policy_compiler::model::Addresses;
 
 use super::*;
 use crate::machine::view::{Bridge, Claim, PodInterface};
-use crate::source::{Catalog, FileText, Syntax};
 
 const CLUSTER: &str = "
 apiVersion: v1

@@ -8,14 +8,11 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use api_types::{FileState, Problem, Severity, Source};
+use manifests::{Catalog, Scan, Tree, kinds};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use policy_compiler::{Change, ObjectKey};
 use tokio::sync::mpsc::Sender;
-
-use super::catalog::Catalog;
-use super::document::kinds;
-use super::scan::Tree;
 
 /// An editor's save is several events; they are taken together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -185,7 +182,7 @@ impl Follower {
     }
 
     /// The update after `scan`, and whether the problems are others than before.
-    fn take(&mut self, scan: super::scan::Scan) -> (Update, bool) {
+    fn take(&mut self, scan: Scan) -> (Update, bool) {
         let ignored_before = self.ignored();
         self.withheld.extend(self.catalog.update(scan.files));
         self.loaded = self.loaded || (self.catalog.is_complete() && scan.unlistable.is_empty());

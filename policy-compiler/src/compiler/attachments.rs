@@ -71,6 +71,20 @@ impl Attachments {
             .flat_map(|state| state.attachment.addresses.iter())
     }
 
+    /// Addresses of a Pod's Interfaces.
+    pub(super) fn addresses(&self, pod: &ObjectKey) -> impl Iterator<Item = IpAddr> {
+        let keys = self.by_pod.get(pod).into_iter().flatten();
+        let states = keys.filter_map(|key| self.by_key.get(key));
+        states.flat_map(|state| state.attachment.addresses.iter())
+    }
+
+    /// The Pod that has an address.
+    pub(super) fn pod_at(&self, address: IpAddr) -> Option<ObjectKey> {
+        let mut claims = self.by_address.get(&address).into_iter().flatten();
+        let owner = claims.find(|key| self.has_address(key, address))?;
+        self.pod(owner)
+    }
+
     pub(super) fn attach(&mut self, attachment: Attachment, dirty: &mut Dirty) {
         let key = attachment.key.clone();
         let old = self.remove(&key, dirty);

@@ -63,6 +63,23 @@ impl Policies {
             .any(|(selector, _)| selector.matches(labels))
     }
 
+    /// The policies that isolate Pods with these labels in this direction.
+    pub(super) fn isolating(
+        &self,
+        namespace: &Name,
+        labels: &Labels,
+        direction: Direction,
+    ) -> Vec<ObjectKey> {
+        let first = ObjectKey::new(Kind::NetworkPolicy, namespace.clone(), "");
+        let own = self
+            .by_key
+            .range(first..)
+            .take_while(|(key, _)| key.namespace == *namespace);
+        own.filter(|(_, policy)| policy.isolates(direction) && policy.pod_selector.matches(labels))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
     /// Counts `policy` in or out; the selectors that begin or cease to isolate.
     fn count(&mut self, policy: &Policy, counts: Count) -> Vec<Selector> {
         let mut changed = Vec::new();

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Pod as Object;
 
 use super::{Rejected, meta};
-use crate::model::{Kind, Labels, Name, Pod};
+use crate::model::{Addresses, Kind, Labels, Name, Pod};
 
 pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
     let key = meta::key(Kind::Pod, &object.metadata)?;
@@ -49,6 +49,15 @@ pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
             .unwrap_or_default(),
         host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
+        addresses: addresses(object),
         named_ports: named_ports.into(),
     })
+}
+
+/// Addresses that cannot be read are left out: they only help to answer questions.
+fn addresses(object: &Object) -> Option<Addresses> {
+    let status = object.status.as_ref()?;
+    let one = status.pod_ip.iter();
+    let all = status.pod_ips.iter().flatten().map(|found| &found.ip);
+    Addresses::first_of_each(one.chain(all).filter_map(|text| text.parse().ok()))
 }

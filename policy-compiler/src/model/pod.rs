@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A Pod: who may send and receive.
 
-use super::{Labels, Name, Protocol};
+use super::{Addresses, Labels, Name, Protocol};
 
 /// A Pod as the pipeline needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Pod {
     pub host_network: bool,
     /// `status.phase` is Succeeded or Failed: its address may already belong to another Pod.
     pub finished: bool,
+    /// `status.podIPs`: what the Pod's address is said to be. Flows do not depend on it.
+    pub addresses: Option<Addresses>,
     /// Named container ports: name, protocol, number.
     pub named_ports: Box<[(Name, Protocol, u16)]>,
 }

@@ -10,7 +10,7 @@ use crate::model::Family;
 
 impl Family {
     /// EtherType.
-    pub(super) const fn eth_type(self) -> u16 {
+    pub(crate) const fn eth_type(self) -> u16 {
         match self {
             Self::V4 => 0x0800,
             Self::V6 => 0x86dd,
@@ -18,7 +18,7 @@ impl Family {
     }
 
     /// Sender's address.
-    pub(super) const fn src(self) -> Field {
+    pub(crate) const fn src(self) -> Field {
         match self {
             Self::V4 => Field::Ipv4Src,
             Self::V6 => Field::Ipv6Src,
@@ -26,7 +26,7 @@ impl Family {
     }
 
     /// Receiver's address.
-    pub(super) const fn dst(self) -> Field {
+    pub(crate) const fn dst(self) -> Field {
         match self {
             Self::V4 => Field::Ipv4Dst,
             Self::V6 => Field::Ipv6Dst,
@@ -69,7 +69,7 @@ pub(super) fn within(flow_match: Match, field: Field, network: IpNetwork) -> Mat
 }
 
 /// An address as the value of a field.
-pub(super) const fn number(address: IpAddr) -> u128 {
+pub(crate) const fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits() as u128,
         IpAddr::V6(address) => address.to_bits(),

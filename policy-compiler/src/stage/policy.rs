@@ -171,6 +171,14 @@ fn table(tier: Tier, direction: Direction) -> Table {
     }
 }
 
+/// The tier and direction that a table is of.
+pub(crate) fn tier_of(wanted: Table) -> Option<(Tier, Direction)> {
+    let tiers = [Tier::Admin, Tier::NetworkPolicy, Tier::Baseline].into_iter();
+    let both = [Direction::Egress, Direction::Ingress];
+    let mut all = tiers.flat_map(|tier| both.map(|direction| (tier, direction)));
+    all.find(|(tier, direction)| table(*tier, *direction) == wanted)
+}
+
 /// Where packets go on that a direction allows: "any ingress rules at the destination do apply" to
 /// what an egress rule accepts.
 fn accepted(direction: Direction) -> Table {

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use flow_sim::Packet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use policy_compiler::model::{Families, Family, RuleAction};
-use policy_compiler::{Change, Compiler, Config, Object};
+use policy_compiler::model::{Families, Family, Protocol, RuleAction};
+use policy_compiler::{Change, Compiler, Config, End, Object, Question};
 use proptest::prelude::*;
 use reference::{Outcome, Party};
 use serde_json::Value;
@@ -203,6 +203,19 @@ impl Pair {
     }
 }
 
+fn question(pair: Pair, protocol: &str, port: u16) -> Question {
+    let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let protocol = all
+        .into_iter()
+        .find(|known| known.to_string() == protocol.to_lowercase());
+    Question {
+        from: End::Address(pair.src),
+        to: End::Address(pair.dst),
+        protocol: protocol.expect("a protocol of policies"),
+        port,
+    }
+}
+
 fn packet(protocol: &str, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Packet {
     match protocol {
         "TCP" => Packet::tcp(src, dst),
@@ -230,6 +243,10 @@ proptest! {
                     let sent = packet(protocol, (src, client_port), (dst, port));
                     let seen = net.send(from, sent);
                     let outcome = if seen.is_some() { Outcome::Passes } else { Outcome::Dropped };
+                    // And so does the answer to the question.
+                    let asked = question(pair, protocol, port);
+                    let verdict = compiler.verdict(&asked).expect("the Pods are there");
+                    prop_assert_eq!(verdict.allowed, seen.is_some(), "{:?}: {:#?}", asked, verdict);
                     prop_assert!(
                         outcome == expected || expected == Outcome::Either,
                         "{} {}:{} -> {}:{} {:?} and not {:?}",

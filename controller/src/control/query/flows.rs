@@ -8,7 +8,9 @@ use api_types as api;
 use openflow_codec::{Cookie, Flow, Match};
 use openflow_session::{LayerState, Marker};
 use policy_compiler::pipeline::Table;
-use policy_compiler::{Cause, Explanation, Kind, ObjectKey, Scope};
+use policy_compiler::{
+    Cause, Explanation, Kind, ObjectKey, Question, QuestionError, Scope, Verdict,
+};
 
 use crate::control::Control;
 use crate::switch::config::{cluster_marker, node_marker};
@@ -39,6 +41,14 @@ pub enum QueryError {
 }
 
 impl Control {
+    /// `GET /v1/verdict`.
+    ///
+    /// # Errors
+    /// There is no such Pod, or it is nobody's peer.
+    pub fn verdict(&self, question: &Question) -> Result<Verdict, QuestionError> {
+        self.compiler.verdict(question)
+    }
+
     /// `GET /v1/flows` and `GET /v1/explain/{cookie}`.
     ///
     /// # Errors

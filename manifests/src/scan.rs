@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::catalog::FileText;
-use super::document::Syntax;
+use crate::catalog::FileText;
+use crate::document::Syntax;
 
 /// No manifest is larger; an API server refuses objects over 3 MiB.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -22,19 +22,19 @@ const STAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub struct Scan {
     /// Files that are not as they were.
-    pub(super) files: Vec<(String, FileText)>,
+    pub files: Vec<(String, FileText)>,
     /// Directories that cannot be listed: path below the root and reason. Files that were below
     /// them count as unchanged.
-    pub(super) unlistable: Vec<(String, String)>,
+    pub unlistable: Vec<(String, String)>,
     /// Some file is too young to trust its time stamp: scan again soon.
-    pub(super) again: bool,
+    pub again: bool,
 }
 
 /// A directory tree and what it looked like.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub struct Tree {
     root: PathBuf,
     stamps: BTreeMap<String, Stamp>,
 }
@@ -52,7 +52,7 @@ struct Stamp {
 
 impl Tree {
     /// A tree of which nothing is known yet.
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub fn new(root: PathBuf) -> Self {
         Self {
             root,
             stamps: BTreeMap::new(),
@@ -60,7 +60,7 @@ impl Tree {
     }
 
     /// Lists the tree and reads what is new or different.
-    pub(super) fn scan(&mut self) -> Scan {
+    pub fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let mut found = BTreeMap::new();
         list(&self.root, "", 0, &mut found, &mut scan.unlistable);

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy_compiler::model::Name;
 use policy_compiler::{Change, Kind, Object, ObjectKey};
 
-use super::document::{Outcome, Syntax, parse};
+use crate::document::{Outcome, Syntax, parse};
 
 /// What is known of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::unknown_fields::unknown_fields;
+use crate::unknown_fields::unknown_fields;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,7 +312,7 @@ fn read<T: DeserializeOwned + Serialize>(
 }
 
 /// The kinds that are read, for messages.
-pub(super) fn kinds() -> String {
+pub fn kinds() -> String {
     Kind::ALL.map(Kind::word).join(", ")
 }
 

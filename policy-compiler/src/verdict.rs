@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Would a connection pass, and who decides: the question, and the answer.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use openflow_codec::Cookie;
+
+use crate::explain::Cause;
+use crate::model::{Direction, Kind, ObjectKey, Protocol, Tier};
+
+/// An end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A Pod.
+    Pod(ObjectKey),
+    /// An address, of a Pod or not.
+    Address(IpAddr),
+}
+
+/// A connection that somebody thinks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Who opens it.
+    pub from: End,
+    /// To whom.
+    pub to: End,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// To which port.
+    pub port: u16,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// The text names no end.
+    #[error("{0:?} names neither a Pod nor an address; write NAMESPACE/NAME or an IP address")]
+    End(String),
+    /// The text names no port.
+    #[error(
+        "{0:?} names no port; write NAMESPACE/NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT, and \
+         /udp or /sctp behind it if it is not TCP"
+    )]
+    Port(String),
+    /// The text names a Service.
+    #[error("{0:?} is a Service; ask about the Pods behind it and the ports that they listen on")]
+    Service(String),
+    /// There is no such Pod.
+    #[error("there is no Pod {pod}{}", did_you_mean(close))]
+    UnknownPod {
+        /// Its name, as asked.
+        pod: String,
+        /// Names that are nearly the same.
+        close: Vec<String>,
+    },
+    /// The Pod is nobody's peer.
+    #[error(
+        "{0} uses the host's network or has finished; policies see its node's address, ask for that"
+    )]
+    NotOnPodNetwork(ObjectKey),
+    /// There are no two addresses of one family.
+    #[error("{0} and {1} have no addresses of one family")]
+    NoFamily(String, String),
+}
+
+fn did_you_mean(close: &[String]) -> String {
+    if close.is_empty() {
+        "; see `culvert pods`".to_owned()
+    } else {
+        format!("; did you mean {}?", close.join(" or "))
+    }
+}
+
+impl FromStr for End {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        if text.starts_with("svc/") || text.starts_with("service/") {
+            return Err(QuestionError::Service(text.to_owned()));
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(address) = bare.unwrap_or(text).parse() {
+            return Ok(Self::Address(address));
+        }
+        match text.split_once('/') {
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                Ok(Self::Pod(ObjectKey::new(Kind::Pod, namespace, name)))
+            }
+            _ => Err(QuestionError::End(text.to_owned())),
+        }
+    }
+}
+
+impl Question {
+    /// From `shop/a` or `10.0.0.1`, to `shop/b:80`, `10.0.0.2:53/udp` or `[fd00::2]:80`.
+    ///
+    /// # Errors
+    /// A text names no Pod or address, or no port.
+    pub fn parse(from: &str, to: &str) -> Result<Self, QuestionError> {
+        let no_port = || QuestionError::Port(to.to_owned());
+        let (end, port) = to.rsplit_once(':').ok_or_else(no_port)?;
+        let (port, protocol) = match port.split_once('/') {
+            None => (port, Protocol::Tcp),
+            Some((port, protocol)) => {
+                let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+                let named = all.into_iter().find(|p| p.to_string() == protocol);
+                (port, named.ok_or_else(no_port)?)
+            }
+        };
+        let port = port.parse().ok().filter(|port| *port != 0);
+        Ok(Self {
+            from: from.parse()?,
+            to: end.parse()?,
+            protocol,
+            port: port.ok_or_else(no_port)?,
+        })
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the connection may be opened.
+    pub allowed: bool,
+    /// Where nothing needs to be decided, why.
+    pub note: Option<String>,
+    /// What each table on the way says, in order; the last one decides.
+    pub steps: Vec<Step>,
+    /// What would decide instead, if an address were known and as the policy says.
+    pub depends: Vec<Cause>,
+}
+
+/// What a tier says in a direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Direction.
+    pub direction: Direction,
+    /// Tier.
+    pub tier: Tier,
+    /// What it says.
+    pub says: Says,
+    /// The flow that says so.
+    pub cookie: Cookie,
+    /// Why the flow exists.
+    pub causes: Vec<Cause>,
+    /// When isolation denies: every policy that isolates.
+    pub isolating: Vec<ObjectKey>,
+    /// What staged policies would say.
+    pub staged: Vec<Cause>,
+}
+
+/// What a tier can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Allowed in this direction.
+    Allowed,
+    /// Denied.
+    Denied,
+    /// A rule leaves it to the next tier.
+    Passed,
+    /// Nothing; the next tier is asked.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_and_ports_are_read() {
+        let pod = |name| End::Pod(ObjectKey::new(Kind::Pod, "shop", name));
+        let question = Question::parse("shop/a", "shop/b:53/udp").unwrap();
+        assert_eq!((question.from, question.to), (pod("a"), pod("b")));
+        assert_eq!((question.protocol, question.port), (Protocol::Udp, 53));
+        let question = Question::parse("fd00::1", "[fd00::2]:80").unwrap();
+        assert_eq!(question.to, End::Address("fd00::2".parse().unwrap()));
+        assert_eq!((question.protocol, question.port), (Protocol::Tcp, 80));
+    }
+
+    #[test]
+    fn what_is_no_end_or_no_port_says_what_to_write() {
+        for (from, to, word) in [
+            ("a", "shop/b:80", "NAMESPACE/NAME"),
+            ("shop/a", "shop/b", "names no port"),
+            ("shop/a", "shop/b:0", "names no port"),
+            ("shop/a", "shop/b:80/icmp", "names no port"),
+            ("shop/a", "svc/shop/b:80", "is a Service"),
+            ("shop/a", ":80", "NAMESPACE/NAME"),
+        ] {
+            let error = Question::parse(from, to).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
