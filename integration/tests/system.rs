@@ -3,6 +3,8 @@
 
 #[path = "system/dual_stack.rs"]
 mod dual_stack;
+#[path = "system/fragments.rs"]
+mod fragments;
 #[path = "system/lab.rs"]
 mod lab;
 #[path = "system/plain.rs"]

@@ -17,6 +17,10 @@ use crate::config::{Config, Role};
 use crate::event::{CloseReason, SwitchInfo, SwitchPort};
 use crate::request::Purpose;
 
+/// `OFPC_FRAG_NX_MATCH` of `openflow/nicira-ext.h`: flows see the ports of a first fragment. Without it
+/// OVS shows zero in their place.
+const FRAGMENTS_AS_THEY_ARE: u16 = 3;
+
 /// Packets sent to us are none of ours, but OVS's management socket counts as wanting no
 /// asynchronous message at all while this is 0.
 const MISS_SEND_LEN: u16 = 128;
@@ -228,7 +232,7 @@ fn questions(config: &Config) -> Requests {
         requests.push((Purpose::Role, Message::RoleRequest(request)));
     }
     let switch_config = SwitchConfig {
-        flags: 0,
+        flags: FRAGMENTS_AS_THEY_ARE,
         miss_send_len: MISS_SEND_LEN,
     };
     requests.push((Purpose::SetConfig, Message::SetConfig(switch_config)));

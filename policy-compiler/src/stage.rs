@@ -83,7 +83,7 @@ pub(crate) fn fixed(families: Families) -> Vec<Wanted> {
         service::fixed(),
         source::fixed(),
         route::fixed(),
-        reply::fixed(),
+        reply::fixed(families),
         policy::fixed(families),
         commit::fixed(families),
     ];
@@ -148,6 +148,20 @@ fn pod(spec: Spec, why: impl Into<Why>) -> Wanted {
 /// EtherType of ARP.
 const ETH_TYPE_ARP: u128 = 0x0806;
 
+/// Fragments of a packet, the first among them.
+fn fragments(flow_match: Match) -> Match {
+    flow_match.with_masked(Field::IpFrag, FRAGMENT, FRAGMENT)
+}
+
+/// Fragments but the first: they have no ports.
+fn later_fragments(flow_match: Match) -> Match {
+    flow_match.with(Field::IpFrag, FRAGMENT | LATER)
+}
+
+/// Bits of `ip_frag` (ovs-fields(7)).
+const FRAGMENT: u8 = 1;
+const LATER: u8 = 2;
+
 /// Tracked, with the bits `set` set and the bits `clear` clear.
 fn tracked(flow_match: Match, set: u128, clear: u128) -> Match {
     let set = set | ct_state::TRK;
@@ -169,10 +183,19 @@ fn copy(src: Field, dst: Field) -> Action {
 
 /// `ct(commit)` that sets `ct_mark`'s bits `mask` to `value`.
 fn commit_with_mark(value: u128, mask: u128) -> Action {
+    commit_exec(vec![Action::set_masked(Field::CtMark, value, mask)])
+}
+
+/// `ct(commit)` that writes nothing.
+fn commit_only() -> Action {
+    commit_exec(Vec::new())
+}
+
+fn commit_exec(exec: Vec<Action>) -> Action {
     Action::Ct(Ct {
         commit: true,
         zone: CtZone::Immediate(CT_ZONE),
-        exec: vec![Action::set_masked(Field::CtMark, value, mask)],
+        exec,
         ..Ct::default()
     })
 }

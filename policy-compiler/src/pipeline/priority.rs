@@ -60,6 +60,12 @@ pub const ISOLATED_PODS: u16 = 300;
 /// `egress`, `ingress`: a policy isolates the subject, as all Pods of its namespace.
 pub const ISOLATED_NAMESPACE: u16 = 200;
 
+/// `reply`: later fragments, which follow the first, after answers.
+pub const LATER_FRAGMENT: u16 = 95;
+
+/// `denied`, `commit`: fragments, before whole packets.
+pub const FRAGMENT: u16 = 200;
+
 /// `commit`: an allowed connection that conntrack knows but that is not marked.
 pub const REMARK: u16 = 90;
 

@@ -82,7 +82,7 @@ pub struct Declaration {
 
 use Field::{
     ArpOp, ArpSha, ArpSpa, ArpTha, ArpTpa, CtMark, CtState, EthDst, EthSrc, EthType, Icmpv6Type,
-    InPort, IpProto, Ipv4Dst, Ipv4Src, Ipv6Dst, Ipv6Src, NdOptionsType, NdReserved, NdSll,
+    InPort, IpFrag, IpProto, Ipv4Dst, Ipv4Src, Ipv6Dst, Ipv6Src, NdOptionsType, NdReserved, NdSll,
     NdTarget, NdTll, Reg0, Reg1, SctpDst, TcpDst, TunDst, TunId, TunIpv6Dst, TunMetadata0, UdpDst,
     Xxreg1, Xxreg2,
 };
@@ -135,7 +135,7 @@ static DECLARATIONS: [Declaration; 27] = [
         matches: &[EthType, CtState], writes: &[TunId, TunMetadata0], next: &[] },
     Declaration { table: Table::Reply, name: "reply",
         purpose: "Lets answers to allowed connections pass (conntrack of this node and, across nodes, of the sender's node say so), and what a Pod's own node sends.",
-        matches: &[CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress, Table::Commit] },
+        matches: &[EthType, IpFrag, CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress, Table::Commit] },
     Declaration { table: Table::AdminEgress, name: "admin_egress",
         purpose: "ClusterNetworkPolicy egress rules of the Admin tier; what none decides is left to NetworkPolicy.",
         matches: EGRESS, writes: &[Reg1], next: &[Table::Egress, Table::AdminIngress, Table::Denied, Table::StagedAdminEgress] },
@@ -156,10 +156,10 @@ static DECLARATIONS: [Declaration; 27] = [
         matches: INGRESS, writes: &[Reg1], next: &[Table::Commit, Table::Denied, Table::StagedBaselineIngress] },
     Declaration { table: Table::Denied, name: "denied",
         purpose: "Drops what policy denies; an established connection loses its mark, so that its answers stop, too.",
-        matches: &[EthType, CtState], writes: &[CtMark], next: &[] },
+        matches: &[EthType, IpFrag, CtState], writes: &[CtMark], next: &[] },
     Declaration { table: Table::Commit, name: "commit",
         purpose: "Commits connections that policy allowed and marks them, so that their answers pass.",
-        matches: &[EthType, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },
+        matches: &[EthType, IpFrag, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },
     Declaration { table: Table::Output, name: "output",
         purpose: "Delivers to the destination's port.",
         matches: &[], writes: &[], next: &[] },

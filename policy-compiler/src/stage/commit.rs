@@ -3,7 +3,9 @@
 
 use openflow_codec::{Action, Field, Subfield};
 
-use super::{Wanted, commit_with_mark, pipeline, recommit_with_mark, tracked};
+use super::{
+    Wanted, commit_only, commit_with_mark, fragments, pipeline, recommit_with_mark, tracked,
+};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{Spec, Table, priority};
@@ -31,11 +33,24 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
 /// server to client, and its node commits that one before the client's node denies it. When the
 /// client speaks, policy allows what looks like an answer, and `force` turns the connection round.
 /// Translated connections stay: only the client's node has them, and it would lose the translation.
-fn commits(family: Family) -> [Wanted; 3] {
+fn commits(family: Family) -> [Wanted; 5] {
     let mark = || commit_with_mark(register::CT_MARK_ALLOWED, register::CT_MARK_ALLOWED);
     let new = Spec::new(Table::Commit, priority::NORMAL)
         .matching(tracked(family.packets(), ct_state::NEW, 0))
         .act(mark())
+        .goto(Table::Output);
+    // OVS holds a fragment here until the others have come here, too: the first, if policy allows it,
+    // and the later ones always. So they leave together, or not at all.
+    let together = |set, clear| {
+        Spec::new(Table::Commit, priority::FRAGMENT).matching(tracked(
+            fragments(family.packets()),
+            set,
+            clear,
+        ))
+    };
+    let forward = together(0, ct_state::RPL).act(mark()).goto(Table::Output);
+    let backward = together(ct_state::RPL, 0)
+        .act(commit_only())
         .goto(Table::Output);
     let unmarked = tracked(family.packets(), ct_state::EST, ct_state::RPL).with_masked(
         Field::CtMark,
@@ -59,6 +74,14 @@ fn commits(family: Family) -> [Wanted; 3] {
         ))
         .goto(Table::Output);
     [
+        pipeline(
+            forward,
+            format!("holds {family} fragments until all have come, and marks their connection"),
+        ),
+        pipeline(
+            backward,
+            format!("holds {family} fragments in the direction of answers until all have come"),
+        ),
         pipeline(
             turned,
             format!(

@@ -12,7 +12,7 @@ pub(crate) mod staged;
 use ipnetwork::IpNetwork;
 use openflow_codec::{Field, Match};
 
-use super::{Wanted, commit_with_mark, family, pipeline, tracked};
+use super::{Wanted, commit_with_mark, family, fragments, pipeline, tracked};
 use crate::identity::Identity;
 use crate::model::{Direction, Families, Family, Protocol, RuleAction, Tier};
 use crate::pipeline::register::{self, ct_state};
@@ -244,6 +244,17 @@ fn denied(families: Families) -> impl Iterator<Item = Wanted> {
         );
         pipeline(spec, why)
     });
+    // A first fragment must not enter conntrack here: the later ones, which do in `commit`, would take it
+    // along.
+    let fragment = families.iter().map(|family| {
+        let spec =
+            Spec::new(Table::Denied, priority::FRAGMENT).matching(fragments(family.packets()));
+        pipeline(
+            spec,
+            format!("drops first fragments of {family} packets, whose others wait in vain"),
+        )
+    });
+    let revoke = fragment.chain(revoke);
     let drop = Spec::new(Table::Denied, priority::DEFAULT);
     revoke.chain([pipeline(drop, "drops what policy denies")])
 }

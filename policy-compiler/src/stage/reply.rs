@@ -8,11 +8,12 @@
 
 use openflow_codec::Match;
 
-use super::{Wanted, pipeline, tracked};
+use super::{Wanted, later_fragments, pipeline, tracked};
+use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{Spec, Table, priority};
 
-pub(super) fn fixed() -> Vec<Wanted> {
+pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let pass = |bits| {
         let flow_match = tracked(Match::any(), bits, 0).with_masked(
             register::SOURCE,
@@ -34,7 +35,8 @@ pub(super) fn fixed() -> Vec<Wanted> {
         .matching(from_host)
         .goto(Table::Commit);
     let judge = Spec::new(Table::Reply, priority::DEFAULT).goto(Table::AdminEgress);
-    vec![
+    let mut flows: Vec<Wanted> = families.iter().map(later).collect();
+    flows.extend([
         pipeline(
             pass(ct_state::EST | ct_state::RPL),
             "answers to allowed connections pass",
@@ -45,5 +47,18 @@ pub(super) fn fixed() -> Vec<Wanted> {
         ),
         pipeline(from_host, "what a Pod's own node sends is allowed"),
         pipeline(judge, "everything else is judged by policy"),
-    ]
+    ]);
+    flows
+}
+
+/// Fragments but the first have no ports that policy could judge. They are not judged but wait in
+/// conntrack, where `commit` sends every fragment, and leave it only together with the first.
+fn later(family: Family) -> Wanted {
+    let spec = Spec::new(Table::Reply, priority::LATER_FRAGMENT)
+        .matching(later_fragments(family.packets()))
+        .goto(Table::Commit);
+    pipeline(
+        spec,
+        format!("later fragments of {family} packets wait for the first, which policy judges"),
+    )
 }

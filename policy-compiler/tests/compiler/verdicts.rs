@@ -226,7 +226,7 @@ fn packet(protocol: &str, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Packet {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn packets_pass_exactly_when_the_api_says_so(cluster in cluster()) {
