@@ -488,6 +488,30 @@ fn a_pod_of_one_family_has_no_flow_of_the_other() {
 }
 
 #[test]
+fn errors_about_an_allowed_connection_pass_in_both_families_and_no_others() {
+    let mut pods = [0, 1].map(|number| plain(number, Families::Both));
+    pods[0].labels.insert("app".to_owned(), "a".to_owned());
+    let isolating = serde_json::json!({
+        "metadata": {"name": "isolating", "namespace": world::NAMESPACES[0]},
+        "spec": {"podSelector": {"matchLabels": {"app": "a"}}, "policyTypes": ["Ingress"]},
+    });
+    let isolating = serde_json::from_value(isolating).expect("a policy");
+    let mut compiler = open(&pods).compile();
+    compiler.apply([Change::Apply(Object::NetworkPolicy(Box::new(isolating)))]);
+    let mut net = Net::new(&compiler, &pods);
+    for family in Family::ALL {
+        let [client, server] = [0, 1].map(|pod: usize| pods[pod].address(family).unwrap());
+        let unheard = Packet::udp((client, 7), (server, 8));
+        let error = unheard.unreachable(server).expect("an IP packet");
+        assert!(net.send(1, error).is_none(), "about no connection");
+        let delivery = net.send(0, Packet::udp((client, 1), (server, 2)));
+        let heard = delivery.expect("nothing isolates the server").packet;
+        let error = heard.unreachable(server).expect("an IP packet");
+        assert_eq!(net.send(1, error).map(|d| d.pod), Some(0), "{family}");
+    }
+}
+
+#[test]
 fn a_port_opens_only_when_admitted() {
     let (pod, other) = (plain(0, world::V4), plain(1, world::V4));
     let mut compiler = Compiler::new(&Config {
