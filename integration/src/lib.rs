@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod cases;
 pub mod chaos;
 pub mod cluster;
 pub mod command;

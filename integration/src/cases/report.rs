@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Running cases, and what came of them by feature.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use reference::Dice;
+use serde::Serialize;
+
+use super::bed::{Bed, Wrong};
+use super::{Case, State, features};
+
+/// How long an answer may go on to be wrong before it counts: caches of switches, a busy machine.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection {
+    /// Seed of the random cases, and of the choice.
+    pub seed: u64,
+    /// How many cases; all, unless told.
+    pub cases: Option<usize>,
+}
+
+/// What came of the cases of one feature.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tally {
+    /// Cases.
+    pub cases: usize,
+    /// Truth tables.
+    pub tables: usize,
+    /// Questions asked.
+    pub probes: usize,
+    /// Answers that were wrong at first and right soon after.
+    pub late: usize,
+    /// Answers that stayed wrong.
+    pub wrong: usize,
+}
+
+/// What came of all.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// By feature.
+    pub features: BTreeMap<&'static str, Tally>,
+    /// Every answer that stayed wrong, in words.
+    pub wrong: Vec<String>,
+    /// How long the tables took.
+    pub seconds: f64,
+}
+
+/// Runs the cases on a bed of this name; `progress` hears of each.
+pub fn run(name: &str, selection: Selection, mut progress: impl FnMut(&str)) -> Result<Report> {
+    let mut bed = Bed::start(name)?;
+    let cases = chosen(features::all(&bed.addresses(), selection.seed), selection);
+    let begin = Instant::now();
+    let mut report = Report {
+        seed: selection.seed,
+        ..Report::default()
+    };
+    for (case, number) in cases.iter().zip(1..) {
+        let start = Instant::now();
+        let before = report.wrong.len();
+        run_case(&mut bed, case, &mut report)
+            .with_context(|| format!("{}: {}", case.feature, case.name))?;
+        let verdict = match report.wrong.len() - before {
+            0 => "right".to_owned(),
+            wrong => format!("{wrong} WRONG"),
+        };
+        progress(&format!(
+            "{number:3}/{} {:<12} {:<52} {verdict}, {} tables in {:.1?}",
+            cases.len(),
+            case.feature,
+            case.name,
+            case.steps.len(),
+            start.elapsed()
+        ));
+    }
+    report.seconds = begin.elapsed().as_secs_f64();
+    if !report.wrong.is_empty() {
+        bed.testbed().keep_logs();
+    }
+    Ok(report)
+}
+
+/// Some of the cases, in their order.
+fn chosen(cases: Vec<Case>, selection: Selection) -> Vec<Case> {
+    let mut cases = cases;
+    let mut dice = Dice::new(selection.seed);
+    while selection
+        .cases
+        .is_some_and(|wanted| cases.len() > wanted.max(1))
+    {
+        cases.remove(dice.below(cases.len()));
+    }
+    cases
+}
+
+fn run_case(bed: &mut Bed, case: &Case, report: &mut Report) -> Result<()> {
+    let tally = report.features.entry(case.feature).or_default();
+    tally.cases += 1;
+    let mut state = State::first();
+    for (step, number) in case.steps.iter().zip(1..) {
+        step.iter().for_each(|change| state.change(change));
+        bed.go(state.clone())?;
+        bed.next_table()?;
+        let questions = bed.questions();
+        tally.tables += 1;
+        tally.probes += questions.len();
+        let first = bed.judge(&questions)?;
+        let wrong = insist(bed, &first)?;
+        tally.late += first.len() - wrong.len();
+        tally.wrong += wrong.len();
+        let words =
+            |wrong: &Wrong| format!("{} {}, table {number}: {wrong}", case.feature, case.name);
+        report.wrong.extend(wrong.iter().map(words));
+    }
+    Ok(())
+}
+
+/// Asks what was answered wrong once more, until it is right or patience ends.
+fn insist(bed: &mut Bed, wrong: &[Wrong]) -> Result<Vec<Wrong>> {
+    let begin = Instant::now();
+    let mut wrong = wrong.to_vec();
+    while !wrong.is_empty() && begin.elapsed() < PATIENCE {
+        let questions: Vec<_> = wrong.iter().map(|wrong| wrong.question.clone()).collect();
+        wrong = bed.judge(&questions)?;
+    }
+    Ok(wrong)
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let question = &self.question;
+        let way = if question.by_service {
+            " by its Service"
+        } else {
+            ""
+        };
+        let wanted = if question.expected {
+            "allowed"
+        } else {
+            "denied"
+        };
+        write!(
+            f,
+            "{} -> {}{way} {}/{} shall be {wanted}, and ",
+            question.from, question.to, question.protocol, question.port
+        )?;
+        match &self.seen {
+            Some(by) => write!(f, "{by} answers"),
+            None => f.write_str("nobody answers"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<14} {:>6} {:>7} {:>8} {:>6} {:>6}",
+            "feature", "cases", "tables", "probes", "late", "wrong"
+        )?;
+        let mut sum = Tally::default();
+        for (feature, tally) in &self.features {
+            line(f, feature, tally)?;
+            sum.cases += tally.cases;
+            sum.tables += tally.tables;
+            sum.probes += tally.probes;
+            sum.late += tally.late;
+            sum.wrong += tally.wrong;
+        }
+        line(f, "all", &sum)?;
+        for wrong in &self.wrong {
+            writeln!(f, "WRONG: {wrong}")?;
+        }
+        write!(f, "seed {}, {:.1} s", self.seed, self.seconds)
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, feature: &str, tally: &Tally) -> fmt::Result {
+    let Tally {
+        cases,
+        tables,
+        probes,
+        late,
+        wrong,
+    } = tally;
+    writeln!(
+        f,
+        "{feature:<14} {cases:>6} {tables:>7} {probes:>8} {late:>6} {wrong:>6}"
+    )
+}
