@@ -4,7 +4,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::DecodeError;
-use crate::header::Header;
+use crate::header::{Header, VERSION};
 
 /// One message, not decoded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +51,29 @@ impl Frame {
 /// OVS lets the length of `NXT_PACKET_IN2` wrap at 65,536 when the packet is a large GSO segment
 /// (`ofpmsg_update_length` in `lib/ofp-msgs.c` does not check). Such a message shows itself by a
 /// first property that is longer than the whole message says; its length is corrected here.
+///
+/// The length of group statistics wraps likewise when a group has more than 4,092 buckets, and nothing
+/// in such a message shows it: see [`Framer::with_wrapped_group_stats`].
 #[derive(Debug, Default)]
 pub struct Framer {
     buffer: BytesMut,
+    wrapped_group_stats: bool,
 }
 
 impl Framer {
     /// An empty framer.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty framer for a stream in which something follows every `OFPMP_GROUP_STATS` reply, such as
+    /// the answer to a barrier. A reply is held back until then: if no message begins where it says
+    /// that it ends, it is longer by 65,536 bytes.
+    pub fn with_wrapped_group_stats() -> Self {
+        Self {
+            wrapped_group_stats: true,
+            ..Self::default()
+        }
     }
 
     /// Adds bytes that came from the peer.
@@ -82,11 +96,21 @@ impl Framer {
     )]
     pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
         if self.buffer.len() < Header::LEN {
+            if self.buffer.is_empty() {
+                // Connections are silent most of the time: none of them keeps what it does not use.
+                self.buffer = BytesMut::new();
+            }
             return Ok(None);
         }
-        let Some(length) = full_length(&self.buffer) else {
+        let Some(mut length) = full_length(&self.buffer) else {
             return Ok(None);
         };
+        if self.wrapped_group_stats {
+            match group_stats_length(&self.buffer, length) {
+                Some(full) => length = full,
+                None => return Ok(None),
+            }
+        }
         let header = Header::decode_with_length(&self.buffer, length)?;
         if self.buffer.len() < length {
             return Ok(None);
@@ -117,9 +141,83 @@ fn full_length(buffer: &[u8]) -> Option<usize> {
     Some(length)
 }
 
+const MULTIPART_REPLY: u8 = 19;
+/// `OFPMP_GROUP_STATS`, after the header.
+const GROUP_STATS: [u8; 2] = [0, 6];
+/// How often a length may have wrapped: a group of 16,000 buckets is believed.
+const MAX_WRAPS: usize = 4;
+
+/// The true length of the message in front of `buffer`, which says `length`, if it may be group
+/// statistics; `None` when more bytes are needed to know.
+fn group_stats_length(buffer: &[u8], length: usize) -> Option<usize> {
+    if buffer.get(1) != Some(&MULTIPART_REPLY) || buffer.get(8..10)? != GROUP_STATS {
+        return Some(length);
+    }
+    for wraps in 0..MAX_WRAPS {
+        let end = length.saturating_add(wraps.saturating_mul(65_536));
+        // The first byte of a bucket's packet count is no version of OpenFlow.
+        if *buffer.get(end)? == VERSION {
+            return Some(end);
+        }
+    }
+    Some(length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Statistics of a group with so many buckets, as OVS sends them.
+    fn group_stats(buckets: usize) -> Vec<u8> {
+        let mut message = vec![
+            VERSION,
+            MULTIPART_REPLY,
+            0,
+            0,
+            0,
+            0,
+            0,
+            9,
+            0,
+            6,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
+        message.resize(16 + 40 + 16 * buckets, 0);
+        let lengths =
+            [message.len(), message.len() - 16].map(|length| (length as u16).to_be_bytes());
+        message[2..4].copy_from_slice(&lengths[0]);
+        message[16..18].copy_from_slice(&lengths[1]);
+        message
+    }
+
+    #[test]
+    fn group_statistics_of_any_number_of_buckets_are_cut_rightly() {
+        let after = [VERSION, 21, 0, 8, 0, 0, 0, 1];
+        for buckets in [0, 1, 4_091, 4_092, 4_093, 4_094, 4_095, 4_096, 5_000, 9_000] {
+            let message = group_stats(buckets);
+            let mut framer = Framer::with_wrapped_group_stats();
+            framer.push(&message);
+            assert_eq!(framer.next(), Ok(None), "{buckets}: nothing follows yet");
+            framer.push(&after);
+            let frame = framer.next().unwrap().unwrap();
+            assert_eq!(frame.body.len(), message.len() - Header::LEN, "{buckets}");
+            let decoded = crate::Message::decode(&frame, &crate::Context::UNMAPPED).unwrap();
+            let crate::Message::MultipartReply(reply) = decoded else {
+                panic!("{decoded:?}");
+            };
+            let crate::message::multipart::ReplyBody::GroupStats(groups) = reply.body else {
+                panic!("{reply:?}");
+            };
+            assert_eq!(groups.len(), 1);
+            assert_eq!(groups[0].buckets.len(), buckets);
+            assert_eq!(framer.next().unwrap().unwrap().header.message_type, 21);
+        }
+    }
 
     #[test]
     fn a_wrapped_length_is_corrected_however_the_stream_is_cut() {

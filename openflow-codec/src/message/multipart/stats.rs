@@ -221,7 +221,13 @@ impl GroupStats {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut body = prefixed(reader, "group stats")?;
+        let mut body = if reader.remaining() > usize::from(u16::MAX) {
+            // Alone in its message, and its length has wrapped as the message's has.
+            reader.skip("group stats", 2)?;
+            reader.sub("group stats", reader.remaining())?
+        } else {
+            prefixed(reader, "group stats")?
+        };
         body.skip("padding", 2)?;
         let group = GroupId(body.u32("group id")?);
         let ref_count = body.u32("ref_count")?;
