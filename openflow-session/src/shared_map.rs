@@ -8,6 +8,10 @@ use std::sync::Arc;
 /// A chunk is split when it grows beyond this, so a change copies at most this many entries.
 const CHUNK_MAX: usize = 128;
 
+/// A full chunk gets room for this many more entries, not for twice as many: layers are held for
+/// every switch.
+const CHUNK_GROWTH: usize = 8;
+
 /// Two neighbours that fit together into this many entries are merged.
 const CHUNK_MERGE: usize = 64;
 
@@ -106,10 +110,14 @@ impl<K: Copy + Ord, V: Clone> SharedMap<K, V> {
                 Some(std::mem::replace(&mut slot.1, value))
             }
             Err(at) => {
+                if entries.len() == entries.capacity() {
+                    entries.reserve_exact(CHUNK_GROWTH);
+                }
                 entries.insert(at, (key, value));
                 self.len += 1;
                 if entries.len() > CHUNK_MAX {
                     let upper = entries.split_off(entries.len() / 2);
+                    entries.shrink_to_fit();
                     chunks.insert(index + 1, Arc::new(upper));
                 }
                 None
@@ -125,6 +133,9 @@ impl<K: Copy + Ord, V: Clone> SharedMap<K, V> {
         let chunks = Arc::make_mut(&mut self.chunks);
         let entries = Arc::make_mut(chunks.get_mut(index)?);
         let (_, value) = entries.remove(at);
+        if entries.capacity() - entries.len() > CHUNK_MERGE {
+            entries.shrink_to_fit();
+        }
         self.len -= 1;
         let left = entries.len();
         if left == 0 {
@@ -135,7 +146,9 @@ impl<K: Copy + Ord, V: Clone> SharedMap<K, V> {
         {
             let next = chunks.remove(index + 1);
             if let Some(chunk) = chunks.get_mut(index) {
-                Arc::make_mut(chunk).extend(next.iter().cloned());
+                let entries = Arc::make_mut(chunk);
+                entries.reserve_exact(next.len());
+                entries.extend(next.iter().cloned());
             }
         }
         Some(value)
