@@ -15,7 +15,7 @@ pub const MAX_BUNDLE: usize = 5_000;
 /// Configuration of a session. Every number of the pipeline comes from here.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Role to ask for.
+    /// Role to ask for first; see [`crate::Session::set_role`].
     pub role: Role,
     /// Tunnel option that must be mapped before flows can name it.
     pub tlv: Option<TlvMapping>,
@@ -97,14 +97,20 @@ impl Config {
     }
 }
 
-/// `OFPT_ROLE_REQUEST` (OpenFlow 1.5.1 section 7.3.9).
+/// `OFPT_ROLE_REQUEST` (OpenFlow 1.5.1 section 7.3.9). A switch that has seen a higher generation
+/// refuses, and the session closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Ask for nothing: every connection starts as equal.
     Equal,
-    /// Ask to be master. A switch that has seen a higher generation refuses, and the session closes.
+    /// Ask to be the one that may change the switch; who was it becomes a slave.
     Master {
         /// Grows with every change of leader.
+        generation_id: u64,
+    },
+    /// Only look on, ready to become master.
+    Slave {
+        /// Of the present leader.
         generation_id: u64,
     },
 }

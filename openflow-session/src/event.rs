@@ -79,6 +79,8 @@ pub enum PortChange {
 pub struct Reconciled {
     /// Both markers had the wanted digest, so nothing was read and nothing sent.
     pub by_digest: bool,
+    /// Found by [`crate::Session::audit`]: what was wrong was changed behind our back.
+    pub audit: bool,
     /// Wanted flows that were missing, or were there with another content.
     pub flows_added: usize,
     /// Flows of ours that nobody wants.
@@ -89,6 +91,8 @@ pub struct Reconciled {
     pub groups_removed: usize,
     /// Flows of others, left alone; 0 when nothing was read.
     pub foreign_flows: usize,
+    /// Groups of others, left alone; 0 when nothing was read.
+    pub foreign_groups: usize,
 }
 
 /// An entry that the switch refused.

@@ -33,6 +33,8 @@ pub(crate) struct GroupReader {
     unanswered: usize,
     chosen: bool,
     described: usize,
+    counted_foreign: usize,
+    described_foreign: usize,
 }
 
 impl GroupReader {
@@ -58,6 +60,8 @@ impl GroupReader {
     pub(crate) fn choose(&mut self, expected: &Layers, found: &mut Findings, config: &Config) {
         let counts = std::mem::take(&mut self.counts);
         self.chosen = true;
+        let foreign = counts.iter().filter(|(id, _)| !config.owns_group(*id));
+        self.counted_foreign = foreign.count();
         let readable = |(id, buckets): &(GroupId, usize)| match expected.group(*id) {
             Some(group) => fits(group, *buckets),
             None => *buckets <= SMALL,
@@ -123,9 +127,17 @@ impl GroupReader {
                 found.stale_groups.push(group.id);
             }
         }
+        let foreign = groups.iter().filter(|group| !config.owns_group(group.id));
+        self.described_foreign += foreign.count();
         self.described += groups.len();
         self.unanswered = self.unanswered.saturating_sub(usize::from(!more));
         check_limit(self.described, config)
+    }
+
+    /// How many groups of others there are.
+    pub(crate) fn foreign(&self) -> usize {
+        // Those that were counted need not be described.
+        self.counted_foreign.max(self.described_foreign)
     }
 
     /// Whether every question is answered.

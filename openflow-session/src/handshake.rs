@@ -44,6 +44,8 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Handshake {
     stage: Stage,
+    /// What every switch needs before it gets flows has been asked for.
+    prepared: bool,
     pub(crate) started: Instant,
     datapath_id: Option<DatapathId>,
     manufacturer: String,
@@ -61,6 +63,7 @@ impl Handshake {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             stage: Stage::Hello,
+            prepared: false,
             started: now,
             datapath_id: None,
             manufacturer: String::new(),
@@ -106,14 +109,14 @@ impl Handshake {
     }
 
     /// The switch's HELLO.
-    pub(crate) fn hello(&mut self, hello: Hello, config: &Config) -> Result<Requests, CloseReason> {
+    pub(crate) fn hello(&mut self, hello: Hello, role: Role) -> Result<Requests, CloseReason> {
         if !hello.speaks_1_5() {
             return Err(CloseReason::Version {
                 offered: version_names(hello.versions),
             });
         }
         self.stage = Stage::Asking;
-        Ok(questions(config))
+        Ok(questions(role))
     }
 
     pub(crate) fn features(&mut self, datapath_id: DatapathId) {
@@ -141,11 +144,19 @@ impl Handshake {
 
     /// Everything asked so far is answered. Returns what to send before the next step, or `None`
     /// when the handshake is done.
-    pub(crate) fn step(&mut self, config: &Config) -> Result<Option<Requests>, CloseReason> {
+    pub(crate) fn step(
+        &mut self,
+        config: &Config,
+        role: Role,
+    ) -> Result<Option<Requests>, CloseReason> {
         match self.stage {
             Stage::Asking => {
                 self.stage = Stage::Applying;
-                let requests = self.preparations(config)?;
+                let requests = match role {
+                    // It may not change anything, and its master does this.
+                    Role::Slave { .. } => Requests::new(),
+                    Role::Equal | Role::Master { .. } => self.prepare(config)?,
+                };
                 if requests.is_empty() {
                     self.stage = Stage::Done;
                     return Ok(None);
@@ -171,8 +182,12 @@ impl Handshake {
         }
     }
 
-    fn preparations(&mut self, config: &Config) -> Result<Requests, CloseReason> {
+    /// What the switch needs before it gets flows, once.
+    pub(crate) fn prepare(&mut self, config: &Config) -> Result<Requests, CloseReason> {
         let mut requests = Vec::new();
+        if std::mem::replace(&mut self.prepared, true) {
+            return Ok(requests);
+        }
         if let Some(wanted) = config.tlv
             && !self.is_mapped(wanted)?
         {
@@ -221,15 +236,10 @@ impl Handshake {
 }
 
 /// What is asked of every switch, ending with a barrier.
-fn questions(config: &Config) -> Requests {
+fn questions(role: Role) -> Requests {
     let mut requests = vec![(Purpose::Features, Message::FeaturesRequest)];
-    if let Role::Master { generation_id } = config.role {
-        let role = WireRole::Master;
-        let request = RoleMessage {
-            role,
-            generation_id,
-        };
-        requests.push((Purpose::Role, Message::RoleRequest(request)));
+    if role != Role::Equal {
+        requests.push(role_request(role));
     }
     let switch_config = SwitchConfig {
         flags: FRAGMENTS_AS_THEY_ARE,
@@ -244,6 +254,29 @@ fn questions(config: &Config) -> Requests {
     requests.push((Purpose::Ports, multipart(ports)));
     requests.push((Purpose::Fence, Message::BarrierRequest));
     requests
+}
+
+/// What a session asks of a switch that knows it already when its role changes, ending with a
+/// barrier. The tunnel options may have been mapped since.
+pub(crate) fn change_of_role(role: Role) -> Requests {
+    vec![
+        role_request(role),
+        (Purpose::TlvTable, Message::TlvTableRequest),
+        (Purpose::Fence, Message::BarrierRequest),
+    ]
+}
+
+fn role_request(role: Role) -> (Purpose, Message) {
+    let (role, generation_id) = match role {
+        Role::Equal => (WireRole::Equal, 0),
+        Role::Master { generation_id } => (WireRole::Master, generation_id),
+        Role::Slave { generation_id } => (WireRole::Slave, generation_id),
+    };
+    let request = RoleMessage {
+        role,
+        generation_id,
+    };
+    (Purpose::Role, Message::RoleRequest(request))
 }
 
 /// Port and role statuses, and nothing that traffic can cause.

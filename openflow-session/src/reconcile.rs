@@ -211,7 +211,9 @@ impl Dump {
     /// The event to send when the repair is done, before anything is counted.
     pub(crate) fn report(&self) -> Reconciled {
         Reconciled {
+            audit: self.cause == Cause::Audit,
             foreign_flows: self.foreign_flows,
+            foreign_groups: self.groups.foreign(),
             ..Reconciled::default()
         }
     }

@@ -348,8 +348,8 @@ fn screen(ops: Vec<Op>, around: &mut Surroundings<'_>) -> Result<Vec<Op>, CloseR
             Op::SetGroup(_, group) if !around.insert_bucket_works && group.needs_fixed_insert() => {
                 Some(
                     "not sent: the group needs more than one message, and this Open vSwitch \
-                     spoils dp_hash groups when buckets are inserted; upgrade it to 3.2, or give \
-                     the group selection method hash"
+                     spoils dp_hash groups when buckets are inserted; upgrade it to 3.3.5, 3.4.3, \
+                     3.5.1 or newer, or give the group selection method hash"
                         .to_owned(),
                 )
             }
@@ -388,7 +388,7 @@ fn set_aside(
         Op::AddFlow(layer, flow) => {
             rejected.insert_flow(*layer, flow);
             // The flow may have been meant to replace another one, which nobody wants any more.
-            let place = Op::DeleteStrict(Arc::new(flow.flow().clone()), Cookie(0));
+            let place = Op::DeleteStrict(Arc::clone(flow.shared_flow()), Cookie(0));
             (reject_flow(*layer, flow, error), Some(place))
         }
         Op::SetGroup(layer, group) => {

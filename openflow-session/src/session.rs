@@ -13,7 +13,7 @@ use openflow_codec::message::hello::Hello;
 use openflow_codec::message::message_type;
 use openflow_codec::{Context, Framer, Message, Xid};
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::event::{CloseReason, Event};
 use crate::handshake::Handshake;
 use crate::layer::{Delta, Generation, Layer, LayerState};
@@ -36,6 +36,9 @@ const GREETINGS: [u8; 2] = [message_type::HELLO, message_type::ERROR];
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
+    role: Role,
+    /// The switch has not been asked for the role yet.
+    role_changed: bool,
     /// The switch's TLV table, for decoding.
     context: Context,
     framer: Framer,
@@ -76,8 +79,10 @@ impl Session {
     /// A session on a connection that was just made, by either side.
     pub fn new(config: Arc<Config>, now: Instant) -> Self {
         let mut session = Self {
+            role: config.role,
+            role_changed: false,
             context: config.context(),
-            framer: Framer::new(),
+            framer: Framer::with_wrapped_group_stats(),
             outbox: Outbox::new(config.limits.max_control_bytes),
             events: VecDeque::new(),
             xids: Xids::new(),
@@ -126,6 +131,20 @@ impl Session {
         let mut state = before.cloned().unwrap_or_default();
         state.apply(delta);
         self.set_wanted(layer, state, generation, now);
+    }
+
+    /// Asks the switch for another role. A slave that becomes master, or equal, programs the switch
+    /// from then on. A session that is to become a slave ends, because what is under way could not be
+    /// finished: its owner connects anew.
+    pub fn set_role(&mut self, role: Role, now: Instant) {
+        self.now = now;
+        let slave = |role| matches!(role, Role::Slave { .. });
+        if slave(role) && !slave(self.role) {
+            return self.close();
+        }
+        self.role_changed |= self.role != role;
+        self.role = role;
+        self.changed = true;
     }
 
     /// Compares the whole switch with what it should hold, in the background, and repairs it.

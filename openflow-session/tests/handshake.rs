@@ -15,7 +15,7 @@ use openflow_codec::message::hello::Hello;
 use openflow_codec::message::multipart::desc::SwitchDesc;
 use openflow_codec::message::multipart::{MultipartRequest, ReplyBody, RequestBody};
 use openflow_codec::message::port::{Port, PortConfig, PortReason, PortState, PortStatus};
-use openflow_codec::message::role::RoleMessage;
+use openflow_codec::message::role::{Role as WireRole, RoleMessage};
 use openflow_codec::message::tlv_table::TlvTableReply;
 use openflow_codec::{Context, DatapathId, Framer, Message, PortNo, Xid};
 use openflow_session::{
@@ -80,15 +80,22 @@ impl Pair {
 
     /// Answers everything as a healthy switch without flows does, until the session is silent.
     fn answer_all(&mut self) {
+        self.listen();
+    }
+
+    /// The same, and all that the session said.
+    fn listen(&mut self) -> Vec<Message> {
+        let mut all = Vec::new();
         loop {
             let heard = self.heard();
             if heard.is_empty() {
-                return;
+                return all;
             }
             for (xid, message) in heard {
                 if let Some(answer) = answer(&message) {
                     self.say(xid, &answer);
                 }
+                all.push(message);
             }
         }
     }
@@ -243,6 +250,52 @@ fn an_older_leader_is_refused() {
     assert_eq!(generation_id, 7);
     pair.say(xid, &error("OFPRRFC_STALE"));
     assert!(matches!(pair.closed(), CloseReason::StaleMaster { .. }));
+}
+
+#[test]
+fn a_slave_asks_for_its_role_and_changes_nothing() {
+    let mut config = pipeline::config();
+    config.role = Role::Slave { generation_id: 7 };
+    let mut pair = Pair::new(config);
+    let (now, none) = (pair.now, LayerState::default());
+    for layer in Layer::ALL {
+        pair.session
+            .set_wanted(layer, none.clone(), Generation(1), now);
+    }
+    let heard = pair.listen();
+    let role = heard.iter().find_map(|message| match message {
+        Message::RoleRequest(request) => Some(*request),
+        _ => None,
+    });
+    let asked = RoleMessage {
+        role: WireRole::Slave,
+        generation_id: 7,
+    };
+    assert_eq!(role, Some(asked));
+    assert!(!heard.iter().any(changes), "{heard:?}");
+    up(&pair.events());
+
+    // It reads the tunnel options again, since its master may have mapped ours.
+    pair.session
+        .set_role(Role::Master { generation_id: 8 }, now);
+    let heard = pair.listen();
+    assert!(heard.contains(&Message::TlvTableRequest), "{heard:?}");
+    assert!(heard.iter().any(changes), "{heard:?}");
+
+    pair.session.set_role(Role::Slave { generation_id: 9 }, now);
+    assert_eq!(pair.closed(), CloseReason::Owner);
+}
+
+/// Whether a slave may not say this.
+fn changes(message: &Message) -> bool {
+    match message {
+        Message::TlvTableMod(_) | Message::BundleControl(_) | Message::BundleAdd(_) => true,
+        Message::MultipartRequest(MultipartRequest {
+            body: RequestBody::TableFeatures(tables),
+            ..
+        }) => !tables.is_empty(),
+        _ => false,
+    }
 }
 
 #[test]

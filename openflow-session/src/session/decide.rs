@@ -4,7 +4,9 @@
 use openflow_codec::Message;
 
 use super::{Session, Stage};
+use crate::config::Role;
 use crate::event::{CloseReason, Event, Reconciled};
+use crate::handshake::change_of_role;
 use crate::layer::Layer;
 use crate::plan::Plan;
 use crate::reconcile::{Cause, Dump, Markers};
@@ -31,10 +33,24 @@ impl Session {
         if !self.handshake.is_done() {
             return self.step_handshake();
         }
+        if std::mem::take(&mut self.role_changed) {
+            for (purpose, message) in &change_of_role(self.role) {
+                self.ask(*purpose, message);
+            }
+        }
         match &self.stage {
             Stage::Waiting => {
-                if self.ledger.wanted().is_none() {
+                let slave = matches!(self.role, Role::Slave { .. });
+                let asking = self.requests.oldest().is_some();
+                if slave || asking || self.ledger.wanted().is_none() {
                     return Ok(false);
+                }
+                let preparations = self.handshake.prepare(&self.config)?;
+                if !preparations.is_empty() {
+                    for (purpose, message) in &preparations {
+                        self.ask(*purpose, message);
+                    }
+                    return Ok(true);
                 }
                 let questions = Markers::requests(&self.config);
                 self.stage = Stage::ReadingMarkers {
@@ -61,7 +77,7 @@ impl Session {
         if self.handshake.awaits_hello() || self.requests.oldest().is_some() {
             return Ok(false);
         }
-        if let Some(requests) = self.handshake.step(&self.config)? {
+        if let Some(requests) = self.handshake.step(&self.config, self.role)? {
             for (purpose, message) in &requests {
                 self.ask(*purpose, message);
             }
@@ -99,6 +115,8 @@ impl Session {
         for (purpose, body) in Dump::requests() {
             self.ask(purpose, &Message::MultipartRequest(body.into()));
         }
+        // Something must follow statistics of groups, to show where they end.
+        self.ask(Purpose::Fence, &Message::BarrierRequest);
     }
 
     /// Keeps the switch as wanted: finishes what runs, then repairs, then changes.

@@ -19,6 +19,10 @@ use crate::request::Purpose;
 const HELLO_FAILED: u16 = 0;
 const INCOMPATIBLE: u16 = 0;
 
+/// What a switch answers to changes by a connection that is not master any more. Nothing is wrong with
+/// what was to be changed.
+const IS_SLAVE: &str = "OFPBRC_IS_SLAVE";
+
 impl Session {
     pub(super) fn handle_frame(&mut self, frame: &Frame) -> Result<(), CloseReason> {
         let message = Message::decode(frame, &self.context)
@@ -51,7 +55,7 @@ impl Session {
                 self.finish(xid, Purpose::Role);
             }
             Message::RoleStatus(status) => {
-                let master = matches!(self.config.role, Role::Master { .. });
+                let master = matches!(self.role, Role::Master { .. });
                 if master && status.role != WireRole::Master {
                     let error = format!("it made us {:?}", status.role);
                     return Err(CloseReason::StaleMaster { error });
@@ -65,7 +69,7 @@ impl Session {
 
     fn handle_greeting(&mut self, message: &Message) -> Result<(), CloseReason> {
         match message {
-            Message::Hello(hello) => match self.handshake.hello(*hello, &self.config) {
+            Message::Hello(hello) => match self.handshake.hello(*hello, self.role) {
                 Ok(requests) => {
                     for (purpose, message) in &requests {
                         self.ask(*purpose, message);
@@ -116,6 +120,10 @@ impl Session {
     }
 
     fn handle_error(&mut self, xid: Xid, error: &ErrorMessage) -> Result<(), CloseReason> {
+        if error.code.name() == Some(IS_SLAVE) {
+            let error = error.to_string();
+            return Err(CloseReason::StaleMaster { error });
+        }
         let mut ours = false;
         self.with_run(|run, around| {
             ours = run.handle_error(xid, error.to_string(), around)?;

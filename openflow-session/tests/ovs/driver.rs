@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use openflow_codec::message::multipart::ReplyBody;
 use openflow_codec::{Context, Framer, Message};
 use openflow_session::{
-    CloseReason, Config, Event, Generation, Layer, LayerState, Reconciled, Rejection, Session,
-    SwitchInfo,
+    CloseReason, Config, Event, Generation, Layer, LayerState, Reconciled, Rejection, Role,
+    Session, SwitchInfo,
 };
 
 use crate::proxy::{Proxy, Trouble};
@@ -55,7 +55,7 @@ impl Driver {
             context: config.context(),
             session: Session::new(Arc::new(config), Instant::now()),
             outgoing: Framer::new(),
-            incoming: Framer::new(),
+            incoming: Framer::with_wrapped_group_stats(),
             events: VecDeque::new(),
             sent: Sent::default(),
             received: Received::default(),
@@ -68,6 +68,10 @@ impl Driver {
         let generation = Generation(generation);
         self.session
             .set_wanted(layer, state, generation, Instant::now());
+    }
+
+    pub(crate) fn set_role(&mut self, role: Role) {
+        self.session.set_role(role, Instant::now());
     }
 
     pub(crate) fn audit(&mut self) {

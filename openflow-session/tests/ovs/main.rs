@@ -3,9 +3,11 @@
 
 mod chaos;
 mod driver;
+mod groups;
 #[path = "../fixture/pipeline.rs"]
 mod pipeline;
 mod proxy;
+mod roles;
 mod vswitchd;
 
 use std::collections::BTreeSet;

@@ -32,7 +32,7 @@ impl Vswitchd {
         let server = daemon(
             dir.path(),
             "ovsdb-server",
-            &[db, &remote, "--log-file=db.log"],
+            &[db, &remote, "--log-file=db.log", "--unixctl=none"],
         );
         wait_for(&dir.path().join("db.sock"));
         let switch = Self {
@@ -81,6 +81,14 @@ impl Vswitchd {
             "ovs-ofctl",
             &[&["-O", "OpenFlow15"], args.as_slice()].concat(),
         )
+    }
+
+    /// What becomes of a packet: `ovs-appctl ofproto/trace`.
+    pub(crate) fn trace(&self, packet: &str) -> String {
+        let socket = self.dir.path().join("vswitchd.ctl");
+        let socket = socket.to_str().expect("a path");
+        let args = ["-t", socket, "ofproto/trace", "br0", packet];
+        run(self.dir.path(), "ovs-appctl", &args)
     }
 
     /// The cookie of every flow.
@@ -137,8 +145,10 @@ impl Drop for Vswitchd {
 
 fn vswitchd(dir: &Path) -> Child {
     let db = format!("unix:{}", dir.join("db.sock").display());
+    let unixctl = format!("--unixctl={}", dir.join("vswitchd.ctl").display());
     let args = [
         db.as_str(),
+        &unixctl,
         "--enable-dummy=override",
         "--disable-system",
         "--log-file=vs.log",
@@ -167,7 +177,7 @@ fn command(dir: &Path, program: &str, args: &[&str]) -> Command {
 
 fn daemon(dir: &Path, program: &str, args: &[&str]) -> Child {
     let mut command = command(dir, program, args);
-    command.arg("--unixctl=none").stderr(Stdio::null());
+    command.stderr(Stdio::null());
     command.spawn().expect("Open vSwitch is installed")
 }
 
