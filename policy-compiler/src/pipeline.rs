@@ -7,6 +7,7 @@
 
 mod builder;
 pub mod cookie;
+pub mod group;
 pub mod priority;
 pub mod register;
 mod table;

@@ -13,6 +13,7 @@ use crate::model::{
     Addresses, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service, ServicePort,
     TargetPort,
 };
+use crate::pipeline::group;
 use crate::stage;
 
 /// All Services and slices.
@@ -129,16 +130,12 @@ impl Services {
             .first_chunk::<4>()
             .copied()
             .unwrap_or_default();
-        let mut number = u32::from_be_bytes(first) & GROUP_NUMBERS;
-        while self
-            .groups
-            .get(&GroupId(number))
-            .is_some_and(|other| other != owner)
-        {
-            number = (number + 1) & GROUP_NUMBERS;
+        let mut id = group::number(u32::from_be_bytes(first));
+        while self.groups.get(&id).is_some_and(|other| other != owner) {
+            id = group::number(id.0.wrapping_add(1));
         }
-        self.groups.insert(GroupId(number), owner.clone());
-        GroupId(number)
+        self.groups.insert(id, owner.clone());
+        id
     }
 }
 
@@ -151,9 +148,6 @@ fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
             .map(move |port| (address, port.protocol, port.port))
     })
 }
-
-/// Group numbers are of 31 bits: none is one of OpenFlow's reserved numbers.
-const GROUP_NUMBERS: u32 = 0x7fff_ffff;
 
 impl EndpointSlice {
     fn service_key(&self) -> ObjectKey {
