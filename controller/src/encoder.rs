@@ -1,34 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Encodes each flow once, however many switches get it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+mod known;
 
-use openflow_codec::{Context, Cookie, Flow, Group, TlvMapping};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openflow_codec::{Context, Flow, Group, TlvMapping};
 use openflow_session::{Delta, EncodedFlow, EncodedGroup};
 use policy_compiler::{LayerDelta, Output, pipeline};
 
+use self::known::Known;
 use crate::rollout::Plan;
 
-/// Encoded flows by cookie, as long as any layer holds them.
+/// Remembers encoded flows as long as any layer holds them.
 #[derive(Debug)]
 pub struct Encoder {
     context: Context,
-    flows: BTreeMap<Cookie, Weak<EncodedFlow>>,
-    /// Size at which flows that no layer holds are swept out.
-    sweep_at: usize,
+    known: Known,
+    /// Flows that layers gave up since those that no layer holds were last forgotten.
+    given_up: usize,
     encoded: u64,
 }
 
-/// Below this size sweeping is not worth its time.
-const SWEEP_MIN: usize = 1_024;
+/// For fewer flows it is not worth while to look for those that no layer holds.
+const FORGET_MIN: usize = 1_024;
+
+/// At most one in so many known flows is held by no layer.
+const FORGET_SHARE: usize = 8;
 
 impl Default for Encoder {
     fn default() -> Self {
         Self {
             context: Context::with_tlv_table(&[tlv_mapping()]),
-            flows: BTreeMap::new(),
-            sweep_at: SWEEP_MIN,
+            known: Known::default(),
+            given_up: 0,
             encoded: 0,
         }
     }
@@ -47,6 +53,10 @@ pub fn tlv_mapping() -> TlvMapping {
 impl Encoder {
     /// What the compiler put out, in the form and order that switches get it.
     pub fn plan(&mut self, output: &Output) -> Plan {
+        if self.given_up > FORGET_MIN.max(self.known.len() / FORGET_SHARE) {
+            self.known.forget_unused();
+            self.given_up = 0;
+        }
         Plan {
             early: self.deltas(&output.early),
             cluster: self.delta(&output.cluster),
@@ -67,6 +77,7 @@ impl Encoder {
     }
 
     fn delta(&mut self, delta: &LayerDelta) -> Delta {
+        self.given_up += delta.remove.len();
         Delta {
             add_flows: delta
                 .add
@@ -83,11 +94,11 @@ impl Encoder {
         }
     }
 
-    fn flow(&mut self, flow: &Flow) -> Option<Arc<EncodedFlow>> {
-        if let Some(known) = self.flows.get(&flow.cookie).and_then(Weak::upgrade) {
-            return Some(known);
+    fn flow(&mut self, flow: &Arc<Flow>) -> Option<Arc<EncodedFlow>> {
+        if let Some(known) = self.known.get(flow.cookie) {
+            return Some(Arc::clone(known));
         }
-        let encoded = match EncodedFlow::new(flow.clone(), &self.context) {
+        let encoded = match EncodedFlow::new(Arc::clone(flow), &self.context) {
             Ok(encoded) => Arc::new(encoded),
             Err(error) => {
                 tracing::error!(cookie = %flow.cookie, %error, "a flow cannot be encoded and is left out");
@@ -95,11 +106,7 @@ impl Encoder {
             }
         };
         self.encoded += 1;
-        self.flows.insert(flow.cookie, Arc::downgrade(&encoded));
-        if self.flows.len() >= self.sweep_at {
-            self.flows.retain(|_, flow| flow.strong_count() > 0);
-            self.sweep_at = (self.flows.len() * 2).max(SWEEP_MIN);
-        }
+        self.known.insert(Arc::clone(&encoded));
         Some(encoded)
     }
 
@@ -117,7 +124,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openflow_codec::{Match, TableId};
+    use openflow_codec::{Cookie, Match, TableId};
 
     fn output(cookies: impl IntoIterator<Item = u64>) -> Output {
         let flow = |cookie| Flow {
@@ -159,11 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn flows_that_nobody_holds_are_swept_out() {
+    fn flows_that_nobody_holds_are_forgotten() {
         let mut encoder = Encoder::default();
         for cookie in 0..10_000 {
+            // Each plan gives one flow up, and nobody holds the plan.
             encoder.plan(&output([cookie]));
         }
-        assert!(encoder.flows.len() <= SWEEP_MIN, "{}", encoder.flows.len());
+        assert!(
+            encoder.known.len() <= FORGET_MIN + 2,
+            "{}",
+            encoder.known.len()
+        );
     }
 }
