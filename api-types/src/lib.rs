@@ -28,7 +28,8 @@ pub use nodes::{Node, NodeState, Nodes};
 pub use pods::{Pod, PodState, Pods};
 pub use source::{FileState, Problem, Severity, Source, SourceFile};
 pub use status::{
-    FlowCounts, NodeCounts, PodCounts, RejectedObject, RolloutStatus, SourceSummary, Status,
+    FlowCounts, ForeignCounts, NodeCounts, PodCounts, RejectedObject, RolloutStatus, SourceSummary,
+    Status,
 };
 
 pub use verdict::{Reason, Says, Step, Verdict};

@@ -75,4 +75,13 @@ pub struct Node {
     /// Flow and group modifications sent to the switch since it connected.
     #[serde(default)]
     pub mods_sent: u64,
+    /// Flows of others on the bridge, which are left alone; as of the last time it was read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_flows: Option<usize>,
+    /// Groups of others, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_groups: Option<usize>,
+    /// Entries that somebody else had changed and that audits repaired since the switch connected.
+    #[serde(default)]
+    pub repairs: u64,
 }

@@ -16,6 +16,9 @@ pub struct Status {
     pub pods: PodCounts,
     /// Flows and groups.
     pub flows: FlowCounts,
+    /// Flows and groups of others.
+    #[serde(default)]
+    pub foreign: ForeignCounts,
     /// What is on its way to the switches.
     pub rollout: RolloutStatus,
     /// Objects that the compiler refused; what they said before stays in force.
@@ -68,6 +71,15 @@ pub struct FlowCounts {
     pub cluster_groups: usize,
     /// Flows of all nodes' own layers.
     pub node: usize,
+}
+
+/// Flows and groups of others on all bridges, as far as these were read back: left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignCounts {
+    /// Flows.
+    pub flows: usize,
+    /// Groups.
+    pub groups: usize,
 }
 
 /// What is on its way to the switches.

@@ -125,6 +125,7 @@ pub async fn start(
     tasks.spawn(switch::listener::serve(
         openflow,
         config,
+        args.audit_interval,
         handle.clone(),
         shutdown.clone(),
     ));

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -65,9 +66,21 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "br-int")]
     pub bridge: String,
 
+    /// How often each switch is read back and compared with what it should hold, in seconds. What
+    /// somebody changed by hand is repaired then; flows and groups of others are left alone.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub audit_interval: Duration,
+
     /// How to write the log, to standard error. Its level is set by RUST_LOG (info, debug, ...).
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=604_800) => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a number of seconds, from 1 to 604800 (a week)".to_owned()),
+    }
 }
 
 /// How to write the log.
@@ -144,8 +157,16 @@ mod tests {
     fn nothing_but_the_source_must_be_said() {
         let args = Args::try_parse_from(["culvert-controller", "--source", "dir:/tmp"]).unwrap();
         assert!(args.openflow_listen.ip().is_loopback() && args.ovsdb_listen.ip().is_loopback());
+        assert_eq!(args.audit_interval, Duration::from_secs(600));
         assert_eq!(args.api, [ApiAddress::Unix("/run/culvert/api.sock".into())]);
         assert!(Args::try_parse_from(["culvert-controller"]).is_err());
+    }
+
+    #[test]
+    fn an_audit_interval_is_a_number_of_seconds() {
+        for bad in ["", "0", "10m", "-1", "604801"] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

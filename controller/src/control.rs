@@ -166,6 +166,8 @@ pub struct Counters {
     pub reconciled_by_digest: u64,
     /// Switches that were read back, when they connected or in an audit.
     pub reconciled_by_dump: u64,
+    /// Entries that an audit found missing, changed or added, and repaired.
+    pub repairs: u64,
 }
 
 /// A machine that dialled the OVSDB port.
@@ -210,6 +212,10 @@ struct Switch {
     /// Wanted entries that it refused.
     rejected: usize,
     mods_sent: u64,
+    /// Flows and groups of others, when it was last read back.
+    foreign: Option<(usize, usize)>,
+    /// Entries that audits repaired.
+    repairs: u64,
 }
 
 /// The state machine.
@@ -420,6 +426,8 @@ impl Control {
             joined: None,
             rejected: 0,
             mods_sent: 0,
+            foreign: None,
+            repairs: 0,
         };
         self.switches.insert(connection, switch);
         self.switch_of_datapath.insert(datapath_id, connection);
@@ -494,30 +502,43 @@ impl Control {
         let Some(switch) = self.switches.get_mut(&connection) else {
             return;
         };
+        let Reconciled {
+            by_digest,
+            audit,
+            flows_added,
+            flows_removed,
+            groups_set,
+            groups_removed,
+            foreign_flows,
+            foreign_groups,
+        } = found;
         let node = switch.joined.as_deref();
-        let changed =
-            found.flows_added + found.flows_removed + found.groups_set + found.groups_removed;
-        switch.mods_sent += changed as u64;
-        self.counters.mods_sent += changed as u64;
-        if found.by_digest {
+        let changed = (flows_added + flows_removed + groups_set + groups_removed) as u64;
+        switch.mods_sent += changed;
+        self.counters.mods_sent += changed;
+        if by_digest {
             self.counters.reconciled_by_digest += 1;
             tracing::info!(%connection, node, "switch holds exactly what is wanted");
-        } else if changed == 0 {
-            self.counters.reconciled_by_dump += 1;
-            tracing::info!(%connection, node, "switch was read back and holds what is wanted");
+            return;
+        }
+        self.counters.reconciled_by_dump += 1;
+        switch.foreign = Some((foreign_flows, foreign_groups));
+        if changed == 0 {
+            tracing::info!(
+                %connection, node, foreign_flows, foreign_groups,
+                "switch was read back and holds what is wanted"
+            );
+        } else if audit {
+            switch.repairs += changed;
+            self.counters.repairs += changed;
+            tracing::warn!(
+                %connection, node, flows_added, flows_removed, groups_set, groups_removed, foreign_flows,
+                foreign_groups, "somebody else had changed the switch; it was repaired"
+            );
         } else {
-            self.counters.reconciled_by_dump += 1;
-            let Reconciled {
-                flows_added,
-                flows_removed,
-                groups_set,
-                groups_removed,
-                foreign_flows,
-                ..
-            } = found;
             tracing::info!(
                 %connection, node, flows_added, flows_removed, groups_set, groups_removed, foreign_flows,
-                "switch was brought to what is wanted"
+                foreign_groups, "switch was brought to what is wanted"
             );
         }
     }

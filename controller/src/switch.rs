@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Switches: one task per OpenFlow connection, which drives an `openflow-session`.
 
+mod audit;
 pub mod config;
-pub mod driver;
+mod driver;
+pub mod link;
 pub mod listener;

@@ -4,6 +4,8 @@
 //! Needs `ovsdb-server`, `ovs-vswitchd`, `ovs-vsctl` and `ovs-ofctl` in the path.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "controller/audit.rs"]
+mod audit;
 #[path = "controller/cluster.rs"]
 mod cluster;
 #[path = "controller/node.rs"]

@@ -11,6 +11,7 @@ pub(crate) fn status(answer: &Status) -> String {
         nodes,
         pods,
         flows,
+        foreign,
         rollout,
         rejected,
     } = answer;
@@ -54,6 +55,12 @@ pub(crate) fn status(answer: &Status) -> String {
         "\nflows       {} on every switch (and {} groups), {} on single switches\n",
         flows.cluster, flows.cluster_groups, flows.node
     ));
+    if foreign.flows + foreign.groups > 0 {
+        text.push_str(&format!(
+            "foreign     {} flows and {} groups of others, left alone\n",
+            foreign.flows, foreign.groups
+        ));
+    }
     text.push_str(&format!(
         "rollout     {}, step {}",
         rollout.phase, rollout.generation
@@ -84,7 +91,7 @@ fn others(counts: &[(&str, usize)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api_types::{NodeCounts, RolloutStatus};
+    use api_types::{ForeignCounts, NodeCounts, RolloutStatus};
 
     #[test]
     fn only_states_that_occur_are_named() {
@@ -104,6 +111,23 @@ mod tests {
         let text = status(&answer);
         assert!(
             text.contains("nodes       2 of 3 programmed, 1 refused\n"),
+            "{text}"
+        );
+        assert!(!text.contains("foreign"), "{text}");
+    }
+
+    #[test]
+    fn what_others_have_on_the_bridges_is_counted() {
+        let answer = Status {
+            foreign: ForeignCounts {
+                flows: 3,
+                groups: 1,
+            },
+            ..Status::default()
+        };
+        let text = status(&answer);
+        assert!(
+            text.contains("foreign     3 flows and 1 groups of others, left alone\n"),
             "{text}"
         );
     }

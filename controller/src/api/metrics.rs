@@ -22,6 +22,7 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
         nodes,
         pods,
         flows,
+        foreign,
         rollout,
         rejected,
         ..
@@ -47,6 +48,12 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
         "flows",
         "Flows that switches should have, by layer",
         by("layer", &layers),
+    );
+    let foreign = [("flows", foreign.flows), ("groups", foreign.groups)];
+    registry.register(
+        "foreign_entries",
+        "Flows and groups of others on the bridges, left alone, as of the last time each was read back",
+        by("kind", &foreign),
     );
     let gauges = [
         (
@@ -92,6 +99,7 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
         facts_written,
         reconciled_by_digest,
         reconciled_by_dump,
+        repairs,
     } = counters;
     let totals = [
         ("batches", "Batches of changes compiled", batches),
@@ -120,6 +128,11 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
             "reconciled_by_dump",
             "Switches that were read back, when they connected or in an audit",
             reconciled_by_dump,
+        ),
+        (
+            "repairs",
+            "Entries that somebody else had changed and an audit repaired",
+            repairs,
         ),
     ];
     for (name, help, value) in totals {
@@ -167,6 +180,8 @@ mod tests {
             "culvert_nodes{state=\"refused\"} 0",
             "culvert_mods_sent_total 7",
             "culvert_source_loaded 0",
+            "culvert_foreign_entries{kind=\"flows\"} 0",
+            "culvert_repairs_total 0",
         ] {
             assert!(
                 text.lines().any(|other| other == line),

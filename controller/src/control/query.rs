@@ -62,6 +62,10 @@ impl Control {
                 cluster_groups: self.rollout.cluster().groups().len(),
                 node: node_flows,
             },
+            foreign: api::ForeignCounts {
+                flows: nodes.nodes.iter().filter_map(|n| n.foreign_flows).sum(),
+                groups: nodes.nodes.iter().filter_map(|n| n.foreign_groups).sum(),
+            },
             rollout: api::RolloutStatus {
                 phase: self.rollout.phase().to_owned(),
                 generation: self.rollout.generation().0,
@@ -135,6 +139,9 @@ impl Control {
                 pods: machine.view.interfaces.len(),
                 flows: 0,
                 mods_sent: 0,
+                foreign_flows: None,
+                foreign_groups: None,
+                repairs: 0,
             });
         }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -203,6 +210,9 @@ impl Control {
                 .get(name)
                 .map_or(0, |layer| layer.flows().len()),
             mods_sent: switch.map_or(0, |switch| switch.mods_sent),
+            foreign_flows: switch.and_then(|switch| Some(switch.foreign?.0)),
+            foreign_groups: switch.and_then(|switch| Some(switch.foreign?.1)),
+            repairs: switch.map_or(0, |switch| switch.repairs),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use openflow_session::{Config, Marker};
 use policy_compiler::pipeline::{
-    CookieKind, ENTRY_TABLE, MARKER_TABLE, cookie, priority, table_names,
+    CookieKind, ENTRY_TABLE, MARKER_TABLE, cookie, group, priority, table_names,
 };
 
 use crate::encoder::tlv_mapping;
@@ -19,6 +19,7 @@ pub fn session_config() -> Config {
         cluster_marker(),
         node_marker(),
     );
+    config.group_ids = group::OURS;
     config.tlv = Some(tlv_mapping());
     config.table_names = table_names()
         .map(|(table, name)| (table, name.to_owned()))
@@ -47,7 +48,7 @@ pub fn node_marker() -> Marker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openflow_codec::Cookie;
+    use openflow_codec::{Cookie, GroupId};
 
     #[test]
     fn exactly_the_cookies_of_the_pipeline_are_ours() {
@@ -62,6 +63,15 @@ mod tests {
         }
         for foreign in [0, 0xbfff_ffff_ffff_ffff, 0xd000_0000_0000_0000, u64::MAX] {
             assert!(!config.owns_cookie(Cookie(foreign)), "{foreign:#x}");
+        }
+    }
+
+    #[test]
+    fn exactly_the_groups_of_the_pipeline_are_ours() {
+        let config = session_config();
+        assert!(config.owns_group(group::number(0x1234)));
+        for foreign in [0, 1, 0x7fff_ffff, 0xffff_ff00] {
+            assert!(!config.owns_group(GroupId(foreign)), "{foreign:#x}");
         }
     }
 

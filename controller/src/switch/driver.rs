@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use openflow_session::{CloseReason, Config, Event, Session};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use openflow_session::{CloseReason, Config, Event};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
+use super::audit::Audits;
+use super::link::Link;
 use crate::control::{ConnectionId, Input};
 use crate::rollout::Command;
 use crate::task::{Handle, Peer};
@@ -22,18 +23,14 @@ use crate::task::{Handle, Peer};
 /// the one before. A switch that lets more pile up is given up.
 const COMMANDS: usize = 16;
 
-/// Read from the socket at a time.
-const READ_BYTES: usize = 64 << 10;
-
-/// How often a switch is compared with what it should hold.
-const AUDIT: Duration = Duration::from_secs(600);
-
-/// How long the last bytes may take.
-const LINGER: Duration = Duration::from_millis(200);
-
 /// Drives one connection until it ends.
-pub(super) async fn drive<S>(stream: S, remote: String, config: Arc<Config>, control: &Handle)
-where
+pub(super) async fn drive<S>(
+    stream: S,
+    remote: String,
+    config: Arc<Config>,
+    audit_interval: Duration,
+    control: &Handle,
+) where
     S: AsyncRead + AsyncWrite + Send,
 {
     let connection = control.next_connection();
@@ -44,61 +41,37 @@ where
     let driver = Driver {
         connection,
         remote,
-        session: Session::new(config, Instant::now()),
-        out: Bytes::new(),
+        link: Link::new(stream, config),
         inputs: VecDeque::new(),
-        audit_at: Instant::now() + AUDIT,
+        audits: Audits::new(audit_interval, connection, Instant::now()),
         closed: None,
     };
-    driver.run(stream, commands, control).await;
+    driver.run(commands, control).await;
     control.send(Input::SwitchLost { connection }).await;
 }
 
-struct Driver {
+struct Driver<S> {
     connection: ConnectionId,
     remote: String,
-    session: Session,
-    /// Bytes that the socket has not taken yet.
-    out: Bytes,
+    link: Link<S>,
     /// What the control task has not taken yet. Bounded: acknowledgements are folded, and the session
     /// limits refusals.
     inputs: VecDeque<Input>,
-    audit_at: Instant,
+    audits: Audits,
     closed: Option<CloseReason>,
 }
 
-impl Driver {
-    async fn run<S>(mut self, stream: S, mut commands: mpsc::Receiver<Command>, control: &Handle)
-    where
-        S: AsyncRead + AsyncWrite + Send,
-    {
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+impl<S: AsyncRead + AsyncWrite + Send> Driver<S> {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, control: &Handle) {
         let end = loop {
             self.take_events();
-            if self.out.is_empty() {
-                self.out = self.session.poll_transmit().unwrap_or_default();
-            }
             if let Some(reason) = self.closed.take() {
                 break reason.to_string();
             }
-            let wake = self
-                .session
-                .poll_timeout()
-                .map_or(self.audit_at, |at| at.min(self.audit_at));
             tokio::select! {
-                read = reader.read_buf(&mut buffer) => match read {
-                    Ok(0) => break "the switch closed the connection".to_owned(),
-                    Ok(_) => {
-                        self.session.handle_bytes(&buffer, Instant::now());
-                        buffer.clear();
-                        buffer.reserve(READ_BYTES);
-                    }
-                    Err(error) => break format!("reading failed: {error}"),
-                },
-                written = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                    if let Err(error) = written {
-                        break format!("writing failed: {error}");
+                turned = self.link.turn() => {
+                    if let Err(error) = turned {
+                        break error.to_string();
                     }
                 }
                 permit = control.reserve(), if !self.inputs.is_empty() => {
@@ -111,29 +84,29 @@ impl Driver {
                     let Some(command) = command else {
                         break "the controller has given this connection up".to_owned();
                     };
+                    let now = Instant::now();
                     for (layer, state) in command.wanted {
-                        self.session.set_wanted(layer, state, command.generation, Instant::now());
+                        self.link.session().set_wanted(layer, state, command.generation, now);
                     }
                 }
-                () = sleep_until(wake.into()) => {
+                () = sleep_until(self.audits.next().into()) => {
                     let now = Instant::now();
-                    self.session.handle_timeout(now);
-                    if self.audit_at <= now {
-                        self.audit_at = now + AUDIT;
-                        self.session.audit(now);
+                    if self.audits.begin(now) {
+                        self.link.session().audit(now);
                     }
                 }
             }
         };
-        tracing::info!(connection = %self.connection, remote = self.remote, reason = end, "OpenFlow connection ended");
-        if !self.out.is_empty() && timeout(LINGER, writer.write_all(&self.out)).await.is_err() {
-            tracing::debug!(connection = %self.connection, "the switch did not take the last message");
+        let connection = self.connection;
+        tracing::info!(%connection, remote = self.remote, reason = end, "OpenFlow connection ended");
+        if !self.link.linger().await {
+            tracing::debug!(%connection, "the switch did not take the last message");
         }
     }
 
     fn take_events(&mut self) {
         let connection = self.connection;
-        while let Some(event) = self.session.poll_event() {
+        while let Some(event) = self.link.session().poll_event() {
             match event {
                 Event::Up(info) => self.inputs.push_back(Input::SwitchUp {
                     connection,

@@ -2,6 +2,7 @@
 //! Accepts the OpenFlow connections that switches dial.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openflow_session::Config;
 use tokio::net::TcpListener;
@@ -11,16 +12,17 @@ use super::driver::drive;
 use crate::listen::accept_loop;
 use crate::task::Handle;
 
-/// Accepts switches until `shutdown`.
+/// Accepts switches until `shutdown`. Each is audited once in `audit_interval`.
 pub async fn serve(
     listener: TcpListener,
     config: Arc<Config>,
+    audit_interval: Duration,
     control: Handle,
     shutdown: CancellationToken,
 ) {
     accept_loop(listener, "openflow", &shutdown, |stream, remote| {
         let (config, control) = (Arc::clone(&config), control.clone());
-        async move { drive(stream, remote, config, &control).await }
+        async move { drive(stream, remote, config, audit_interval, &control).await }
     })
     .await;
 }

@@ -22,6 +22,8 @@ pub(crate) struct Ports {
 pub(crate) struct Cluster {
     dir: TempDir,
     pub(crate) ports: Ports,
+    /// Options of the controller beside those that every test gives.
+    options: Vec<String>,
     controller: Option<Process>,
 }
 
@@ -62,6 +64,11 @@ spec:
 impl Cluster {
     /// A controller that has read its manifests.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("culvert-")
             .tempdir()
@@ -70,6 +77,7 @@ impl Cluster {
         let mut cluster = Self {
             dir,
             ports: free_ports(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
             controller: None,
         };
         cluster.write("nodes.yaml", NODES);
@@ -99,6 +107,7 @@ impl Cluster {
         ));
         command.arg(format!("--ovsdb-listen=127.0.0.1:{}", self.ports.ovsdb));
         command.arg(format!("--api=unix:{}", self.socket().display()));
+        command.args(&self.options);
         let log = fs::File::options()
             .create(true)
             .append(true)

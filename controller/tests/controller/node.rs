@@ -106,6 +106,11 @@ impl Node {
             .collect()
     }
 
+    /// Runs `ovs-ofctl COMMAND BRIDGE ARGUMENT`, as an operator does by hand; what it prints.
+    pub(crate) fn by_hand(&self, command: &str, argument: &str) -> String {
+        run(self.ofctl().args([command, &self.bridge(), argument]))
+    }
+
     /// Follows every change of the bridge's flows.
     pub(crate) fn watch(&self) -> Watch {
         let path = self.dir.path().join("watch.log");
