@@ -18,7 +18,7 @@ pub(crate) fn policy(n: u32) -> Flow {
     let flow_match = Match::any()
         .with(Field::EthType, 0x0800u16)
         .with(Field::IpProto, 6u8)
-        .with_masked(Field::TcpDst, (n % 4_096 << 4) as u16, 0xfff0_u16)
+        .with_masked(Field::TcpDst, ((n % 4_096) << 4) as u16, 0xfff0_u16)
         .with_masked(Field::Ipv4Src, 0x0a0a_0000 + (n << 8), 0xffff_ff00_u32)
         .with_masked(register::SOURCE, identity(n), mask)
         .with_masked(register::DESTINATION, identity(n / 50 + 1), mask);
@@ -35,7 +35,7 @@ pub(crate) fn policy(n: u32) -> Flow {
 /// The `n`-th flow of a node's layer: one in eight lets a Pod in, the others route to it.
 pub(crate) fn pod(n: u32) -> Flow {
     let (port, address) = (1 + n / 8, 0x0a0a_0000 + n);
-    let (table, flow_match, actions) = if n % 8 == 0 {
+    let (table, flow_match, actions) = if n.is_multiple_of(8) {
         let from_port = Match::any().with(Field::InPort, port);
         (Table::Classify, from_port, vec![])
     } else {

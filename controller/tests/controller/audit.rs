@@ -24,7 +24,7 @@ fn what_is_changed_by_hand_is_repaired_and_reported() {
     });
     node.by_hand(
         "add-flow",
-        &format!("cookie={STRAY:#x},table=90,actions=drop"),
+        &format!("cookie={STRAY:#x},table=90,priority=3,actions=drop"),
     );
     until("the added flow is gone", || {
         (!node.flows().contains_key(&STRAY)).then_some(())

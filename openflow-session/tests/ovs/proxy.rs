@@ -48,7 +48,12 @@ struct Lane {
 }
 
 impl Lane {
-    fn push(&mut self, bytes: &[u8], due: Instant) {
+    /// Takes bytes; they are cut into messages only when messages are counted, since OVS lets the
+    /// lengths of some wrap.
+    fn push(&mut self, bytes: &[u8], due: Instant, cut: Option<Cut>) {
+        if cut.is_none() {
+            return self.late.push_back((due, bytes.to_vec()));
+        }
         self.buffer.extend_from_slice(bytes);
         // The length of a message is in its third and fourth byte.
         while let Some(&[high, low]) = self.buffer.get(2..4) {
@@ -101,7 +106,8 @@ impl Proxy {
     /// Takes what the session says.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let due = Instant::now() + self.trouble.delay;
-        self.to_switch.push(bytes, due);
+        let cut = self.cut(Direction::ToSwitch);
+        self.to_switch.push(bytes, due, cut);
     }
 
     /// Moves what is due, and answers what the session hears.
@@ -121,7 +127,8 @@ impl Proxy {
             Ok(0) => self.ended = true,
             Ok(length) => {
                 let due = Instant::now() + self.trouble.delay;
-                self.from_switch.push(&buffer[..length], due);
+                let cut = self.cut(Direction::FromSwitch);
+                self.from_switch.push(&buffer[..length], due, cut);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => self.ended = true,
