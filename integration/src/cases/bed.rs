@@ -217,6 +217,12 @@ impl Bed {
         nodes.try_for_each(|node| node.ovs().appctl("dpctl/flush-conntrack").map(drop))
     }
 
+    /// Takes everything out of the datapaths' caches.
+    pub fn empty_caches(&self) -> Result<()> {
+        let mut nodes = self.cluster.bed().nodes().iter();
+        nodes.try_for_each(|node| node.ovs().appctl("revalidator/purge").map(drop))
+    }
+
     /// Waits until the controller has read what was written and every switch has acknowledged it, and
     /// until the switches' caches say the same.
     fn settle(&self) -> Result<()> {
