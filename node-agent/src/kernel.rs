@@ -8,14 +8,14 @@ use futures_util::TryStreamExt as _;
 use ipnetwork::IpNetwork;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
+use rtnetlink::packet_route::neighbour::NeighbourState;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol,
 };
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 
 use crate::host::{self, Plan, Present, ROUTE_PROTOCOL, ROUTER_MAC};
-use crate::underlay::{MacAddress, UnderlayError, failed};
+use crate::underlay::{UnderlayError, failed, neighbour};
 
 /// Switches of the kernel that packets between Pods and the outside need.
 const FORWARDING: [&str; 2] = [
@@ -23,7 +23,8 @@ const FORWARDING: [&str; 2] = [
     "/proc/sys/net/ipv6/conf/all/forwarding",
 ];
 
-/// The number of a link in the kernel, `None` if there is no link of this name.
+/// The number of the gateway port in the kernel and what hangs on it, `None` if there is no link of
+/// this name.
 ///
 /// # Errors
 /// If the kernel cannot be asked.
@@ -131,25 +132,6 @@ pub fn allow_forwarding() -> Result<bool, UnderlayError> {
         }
     }
     Ok(changed)
-}
-
-fn neighbour(attributes: &[NeighbourAttribute]) -> Option<(IpAddr, MacAddress)> {
-    let (mut address, mut mac) = (None, None);
-    for attribute in attributes {
-        match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => {
-                address = Some(IpAddr::V4(*found));
-            }
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) => {
-                address = Some(IpAddr::V6(*found));
-            }
-            NeighbourAttribute::LinkLayerAddress(bytes) => {
-                mac = bytes.as_slice().try_into().ok().map(MacAddress::new);
-            }
-            _ => {}
-        }
-    }
-    address.zip(mac)
 }
 
 fn our_route(message: &RouteMessage, index: u32) -> Option<IpNetwork> {

@@ -273,8 +273,13 @@ fn usable_neighbour(message: &NeighbourMessage, link: Option<u32>) -> Option<(Ip
     {
         return None;
     }
+    neighbour(&message.attributes)
+}
+
+/// A neighbour's address and link-layer address.
+pub(crate) fn neighbour(attributes: &[NeighbourAttribute]) -> Option<(IpAddr, MacAddress)> {
     let (mut address, mut mac) = (None, None);
-    for attribute in &message.attributes {
+    for attribute in attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => {
                 address = Some(IpAddr::V4(*found));
