@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(50);
 const PACE: Duration = Duration::from_millis(50);
 /// Rounds of datagrams for each round of SYNs.
 const DATAGRAMS_PER_SYN: u32 = 4;
-/// Leaks that are described; more are only counted.
+/// Different leaks that are described; more are only counted.
 const DESCRIBED: usize = 20;
 
 /// What arrived and must not have.
@@ -44,7 +44,7 @@ impl Leaks {
         self.count
     }
 
-    /// The first few, in words.
+    /// The first few that differ, in words.
     pub(super) fn first(&self) -> &[String] {
         &self.first
     }
@@ -52,7 +52,10 @@ impl Leaks {
     fn push(&mut self, leak: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < DESCRIBED {
-            self.first.push(leak());
+            let leak = leak();
+            if !self.first.contains(&leak) {
+                self.first.push(leak);
+            }
         }
     }
 }

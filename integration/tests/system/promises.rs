@@ -146,10 +146,11 @@ fn a_service_spreads_over_its_pods_and_forgets_one_that_goes() {
         names.collect::<BTreeSet<_>>()
     };
     let name = |pod: &str| Some(pod.to_owned());
-    assert_eq!(
-        ask(&lab),
-        BTreeSet::from([name("shop/api-1"), name("shop/api-2")])
-    );
+    // A Pod serves only after its port is open, which is when CNI ADD returns.
+    wait::until_true("the Service to lead to both Pods", LIMIT, || {
+        Ok(ask(&lab) == BTreeSet::from([name("shop/api-1"), name("shop/api-2")]))
+    })
+    .unwrap();
 
     lab.remove("shop/api-1").unwrap();
     wait::until_true("the Service to forget the Pod that went", LIMIT, || {
