@@ -91,13 +91,22 @@ async fn sync(switch: &Vswitchd, wanted: &Wanted, figures: &mut Figures) {
             }
         }
     }
-    let rate = |seconds: &mut Vec<f64>| wanted.flows() as f64 / median(seconds) / 1e3;
-    let [ours, raw, ofctl] = &mut seconds;
-    let (ours, raw, ofctl) = (rate(ours), rate(raw), rate(ofctl));
-    println!("\nan empty switch is synced, thousands of flows per second, median of {ROUNDS}:");
-    println!("  a session, from the connection on           {ours:>8.1}");
-    println!("  its bundles as bytes, written without delay {raw:>8.1}");
-    println!("  ovs-ofctl --bundle add-flows                {ofctl:>8.1}");
+    println!(
+        "\nan empty switch is synced, thousands of flows per second, median and best of {ROUNDS}:"
+    );
+    let names = [
+        "a session, from the connection on",
+        "its bundles as bytes, written without delay",
+        "ovs-ofctl --bundle add-flows",
+    ];
+    let mut rates = [0.0; 3];
+    for ((name, seconds), rate) in names.iter().zip(&mut seconds).zip(&mut rates) {
+        let per_second = |seconds: f64| wanted.flows() as f64 / seconds / 1e3;
+        *rate = per_second(median(seconds));
+        let best = per_second(seconds.first().copied().unwrap_or_default());
+        println!("  {name:<44}{rate:>8.1}{best:>8.1}");
+    }
+    let [ours, raw, ofctl] = rates;
     figures.at_least("sync_of_raw_bytes", ours / raw, "x", 0.9);
     figures.at_least("sync_of_ovs_ofctl", ours / ofctl, "x", 1.2);
 }
