@@ -13,7 +13,9 @@ use openflow_codec::message::error::{ErrorCode, ErrorMessage};
 use openflow_codec::message::features::Features;
 use openflow_codec::message::hello::Hello;
 use openflow_codec::message::multipart::desc::SwitchDesc;
-use openflow_codec::message::multipart::{MultipartRequest, ReplyBody, RequestBody};
+use openflow_codec::message::multipart::{
+    MultipartReply, MultipartRequest, ReplyBody, RequestBody,
+};
 use openflow_codec::message::port::{Port, PortConfig, PortReason, PortState, PortStatus};
 use openflow_codec::message::role::{Role as WireRole, RoleMessage};
 use openflow_codec::message::tlv_table::TlvTableReply;
@@ -174,6 +176,71 @@ fn a_healthy_switch_is_up_with_its_ports_in_order() {
         .map(|p| (p.number.0, p.name.as_str(), p.up))
         .collect();
     assert_eq!(ports, [(1, "a", true), (2, "b", true)]);
+}
+
+/// One part of the list of ports, in answer to the request for it.
+fn say_ports(pair: &mut Pair, request: Xid, more: bool, number: u32) {
+    let body = ReplyBody::PortDesc(vec![port(number, "p")]);
+    pair.say(
+        request,
+        &Message::MultipartReply(MultipartReply { more, body }),
+    );
+}
+
+/// Answers everything but the request for ports; that one's transaction id.
+fn answer_all_but_ports(pair: &mut Pair) -> Xid {
+    pair.say(Xid(1), &Message::Hello(Hello::OURS));
+    let mut ports = None;
+    for (xid, message) in pair.heard() {
+        if let Message::MultipartRequest(MultipartRequest {
+            body: RequestBody::PortDesc(_),
+            ..
+        }) = message
+        {
+            ports = Some(xid);
+        } else if let (Some(answer), false) =
+            (answer(&message), matches!(message, Message::Hello(_)))
+        {
+            pair.say(xid, &answer);
+        }
+    }
+    ports.expect("ports are asked for")
+}
+
+#[test]
+fn a_reply_in_parts_is_whole_with_its_last_part() {
+    let mut pair = Pair::new(pipeline::config());
+    let request = answer_all_but_ports(&mut pair);
+    for number in 1..=3 {
+        say_ports(&mut pair, request, true, number);
+        pair.answer_all();
+        assert_eq!(pair.events(), []);
+    }
+    // A part with another transaction id is of no reply that was asked for.
+    say_ports(&mut pair, Xid(0xffff_fff0), false, 9);
+    say_ports(&mut pair, request, false, 4);
+    pair.answer_all();
+    let events = pair.events();
+    let numbers: Vec<u32> = up(&events).ports.iter().map(|p| p.number.0).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_reply_that_never_ends_is_cut_off_at_its_limit() {
+    let mut config = pipeline::config();
+    config.limits.max_ports = 3;
+    let mut pair = Pair::new(config);
+    let request = answer_all_but_ports(&mut pair);
+    for number in 1..=3 {
+        say_ports(&mut pair, request, true, number);
+        assert_eq!(pair.events(), []);
+    }
+    say_ports(&mut pair, request, true, 4);
+    let reason = pair.closed();
+    assert_eq!(
+        reason,
+        CloseReason::Limit("it has more than 3 ports".to_owned())
+    );
 }
 
 #[test]
