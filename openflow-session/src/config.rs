@@ -30,6 +30,8 @@ pub struct Config {
     pub cluster_marker: Marker,
     /// Marker of the node layer.
     pub node_marker: Marker,
+    /// First byte of the cookies of flows whose counters [`crate::Session::read_counters`] reads.
+    pub counted_kind: Option<u8>,
     /// The table whose flows admit traffic: its flows are added last and removed first.
     pub entry_table: TableId,
     /// Limits on memory and on what the switch has to chew at once.
@@ -54,6 +56,7 @@ impl Config {
             group_ids: 0..=0xffff_ff00,
             cluster_marker,
             node_marker,
+            counted_kind: None,
             entry_table,
             limits: Limits::default(),
             timing: Timing::default(),
@@ -158,7 +161,7 @@ pub struct Limits {
     pub bundles_in_flight: usize,
     /// Entries the switch may refuse before the session gives up.
     pub max_rejected: usize,
-    /// Flows read from a switch in one dump, foreign ones included.
+    /// Flows read from a switch in one dump, foreign ones included, or in one reading of counters.
     pub max_dumped_flows: usize,
     /// Groups read from a switch in one dump.
     pub max_dumped_groups: usize,

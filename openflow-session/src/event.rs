@@ -31,6 +31,13 @@ pub enum Event {
     /// The switch refused an entry. It is left out until it is no longer wanted, or until the next
     /// audit or connection tries it again; everything else goes on.
     Rejected(Rejection),
+    /// A part of what [`crate::Session::read_counters`] asked for.
+    Counted {
+        /// Flows that have counted something; those that have not are left out.
+        flows: Vec<Counted>,
+        /// This is the last part.
+        complete: bool,
+    },
     /// Something went wrong that changes no flow, such as a table that could not be named.
     Warning(String),
     /// The connection is over. The last event.
@@ -93,6 +100,17 @@ pub struct Reconciled {
     pub foreign_flows: usize,
     /// Groups of others, left alone; 0 when nothing was read.
     pub foreign_groups: usize,
+}
+
+/// What a flow has counted since it was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The flow's cookie.
+    pub cookie: Cookie,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of those packets.
+    pub bytes: u64,
 }
 
 /// An entry that the switch refused.

@@ -8,6 +8,7 @@
 //! session.set_wanted(layer, LayerState, Generation, now)     the whole layer, a cheap handle
 //! session.apply(layer, &Delta, Generation, now)              the same, from what it was before
 //! session.audit(now)                                         read everything back and repair
+//! session.read_counters(now)                                 what flows have counted
 //! session.close()
 //! session.handle_bytes(&[u8], now)
 //! session.handle_timeout(now)
@@ -31,6 +32,7 @@
 
 mod bundle;
 pub mod config;
+mod counters;
 pub mod encoded;
 pub mod event;
 mod group_reader;
@@ -51,7 +53,7 @@ mod wire;
 pub use config::{Config, Limits, Marker, Role, Timing};
 pub use encoded::{EncodedFlow, EncodedGroup};
 pub use event::{
-    CloseReason, EntryId, Event, PortChange, Reconciled, Rejection, SwitchInfo, SwitchPort,
+    CloseReason, Counted, EntryId, Event, PortChange, Reconciled, Rejection, SwitchInfo, SwitchPort,
 };
 pub use layer::{Delta, Digest, Generation, Layer, LayerState};
 pub use openflow_codec::TlvMapping;

@@ -52,6 +52,7 @@ pub(crate) enum Purpose {
     DumpFlows,
     CountBuckets,
     DumpGroups,
+    Counters,
 }
 
 impl fmt::Display for Purpose {
@@ -71,6 +72,7 @@ impl fmt::Display for Purpose {
             Self::DumpFlows => "the request for its flows",
             Self::CountBuckets => "the request for the number of its buckets",
             Self::DumpGroups => "the request for its groups",
+            Self::Counters => "the request for its counters",
         })
     }
 }

@@ -14,6 +14,7 @@ use openflow_codec::message::message_type;
 use openflow_codec::{Context, Framer, Message, Xid};
 
 use crate::config::{Config, Role};
+use crate::counters::CounterReader;
 use crate::event::{CloseReason, Event};
 use crate::handshake::Handshake;
 use crate::layer::{Delta, Generation, Layer, LayerState};
@@ -55,6 +56,7 @@ pub struct Session {
     /// A comparison that is complete and not yet acted on.
     compared: Option<Dump>,
     audit_wanted: bool,
+    counters: CounterReader,
     run: Option<Run>,
     /// Something has come in since the session last decided what to do.
     changed: bool,
@@ -94,6 +96,7 @@ impl Session {
             dump: None,
             compared: None,
             audit_wanted: false,
+            counters: CounterReader::default(),
             run: None,
             changed: false,
             closed: false,
@@ -152,6 +155,15 @@ impl Session {
     pub fn audit(&mut self, now: Instant) {
         self.now = now;
         self.audit_wanted = true;
+        self.changed = true;
+    }
+
+    /// Reads what flows of [`Config::counted_kind`] have counted, in the background: asks when nothing
+    /// is being changed or compared. [`Event::Counted`] tells, part by part. Until the last part, asking
+    /// again changes nothing.
+    pub fn read_counters(&mut self, now: Instant) {
+        self.now = now;
+        self.counters.want();
         self.changed = true;
     }
 

@@ -153,6 +153,7 @@ impl Session {
             self.begin_dump(Dump::new(Cause::Audit, expected, None));
         }
         if !self.ledger.is_pending() {
+            self.ask_counters();
             return Ok(false);
         }
         let Some(target) = self.ledger.wanted() else {
@@ -167,6 +168,15 @@ impl Session {
         );
         self.run = Some(Run::new(plan, Some(generation), None));
         Ok(true)
+    }
+
+    /// Nothing is being changed; a comparison is waited for, too, because its answer is as long.
+    fn ask_counters(&mut self) {
+        if self.dump.is_none()
+            && let Some(body) = self.counters.request(&self.config)
+        {
+            self.ask(Purpose::Counters, &Message::MultipartRequest(body.into()));
+        }
     }
 
     fn repair(&mut self, mut dump: Dump) -> Run {

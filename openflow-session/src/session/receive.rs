@@ -11,6 +11,7 @@ use openflow_codec::{Frame, Message, Xid};
 
 use super::{Session, Stage};
 use crate::config::Role;
+use crate::counters::CounterReader;
 use crate::event::{CloseReason, Event, PortChange};
 use crate::handshake::switch_port;
 use crate::request::Purpose;
@@ -147,6 +148,12 @@ impl Session {
                 self.events.push_back(Event::Warning(warning));
                 Ok(())
             }
+            Purpose::Counters => {
+                self.counters = CounterReader::default();
+                let warning = format!("the switch does not tell its counters: {error}");
+                self.events.push_back(Event::Warning(warning));
+                Ok(())
+            }
             Purpose::CountBuckets => {
                 if let Some(dump) = &mut self.dump {
                     dump.groups.choose_blindly();
@@ -206,6 +213,10 @@ impl Session {
                 if let Some(dump) = &mut self.dump {
                     dump.take_groups(&groups, more, &wanted, &self.config)?;
                 }
+            }
+            (Purpose::Counters, ReplyBody::Flow(flows)) => {
+                let part = self.counters.take(&flows, more, &self.config)?;
+                self.events.push_back(part);
             }
             (Purpose::NameTables, _) => {}
             (purpose, _) => {

@@ -2,6 +2,7 @@
 //! Whatever goes wrong, a switch ends up holding exactly what is wanted, and nothing foreign is
 //! touched. The switch is simulated and time is virtual.
 
+mod counters;
 #[path = "../fixture/pipeline.rs"]
 mod pipeline;
 mod properties;
