@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers to why a flow exists: the reasons that layers keep, in words.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openflow_codec::Cookie;
 
 use super::Compiler;
 use crate::change::AttachmentKey;
-use crate::explain::{Cause, Explanation, Scope, Why};
+use crate::explain::{Cause, Decision, Explanation, Scope, Why};
 use crate::layer::{Entry, Layer, Owner};
 use crate::model::{Kind, ObjectKey};
 
@@ -20,6 +21,27 @@ impl Compiler {
             Some(self.explain_entry(&scope, layer, entry))
         });
         found.collect()
+    }
+
+    /// What policies decide by the flow of the cluster layer with this cookie, each rule once; `None` if
+    /// there is no such flow. Costs what its reasons do, not what the layer holds.
+    pub fn decisions(&self, cookie: Cookie) -> Option<BTreeSet<(ObjectKey, Decision)>> {
+        let layer = self.owners.cluster();
+        let reasons = layer.reasons(layer.entry(cookie)?);
+        let decisions = reasons.filter_map(|(owner, why)| match owner {
+            Owner::Object(key) => {
+                let decision = self.policies.get(key)?.decision(why)?;
+                Some((key.clone(), decision))
+            }
+            _ => None,
+        });
+        Some(decisions.collect())
+    }
+
+    /// Whether the policy exists and still decides so.
+    pub fn decides(&self, policy: &ObjectKey, decision: &Decision) -> bool {
+        let policy = self.policies.get(policy);
+        policy.is_some_and(|policy| policy.decides(decision))
     }
 
     /// Every flow that exists because of this object.

@@ -143,6 +143,21 @@ impl Policy {
         }
     }
 
+    /// Whether this is a decision of its own.
+    pub(crate) fn decides(&self, decision: &Decision) -> bool {
+        let direction = decision.direction;
+        let why = match decision.rule {
+            None if self.isolates_when_in_force(direction) => Why::Isolation(direction),
+            None => return false,
+            Some(index) => Why::Rule(Clause {
+                rule: RuleRef { direction, index },
+                peer: 0,
+                port: 0,
+            }),
+        };
+        self.decision(&why).as_ref() == Some(decision)
+    }
+
     /// Its reason in words; `None` if it is none of its own.
     pub(crate) fn words(&self, why: &Why) -> Option<String> {
         match why {
@@ -224,6 +239,16 @@ impl RuleAction {
             Self::Deny => "denies",
             Self::Pass => "passes",
         }
+    }
+}
+
+impl fmt::Display for RuleAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accept => "accept",
+            Self::Deny => "deny",
+            Self::Pass => "pass",
+        })
     }
 }
 

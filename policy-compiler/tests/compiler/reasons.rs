@@ -95,3 +95,43 @@ fn what_no_rule_allows_is_denied_by_a_flow_that_names_who_isolates() {
     );
     assert_eq!(denying.count(), 0, "the number of peers does not matter");
 }
+
+#[test]
+fn a_cookie_leads_to_decisions_that_hold_until_the_policy_no_longer_says_so() {
+    let mut compiler = Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    });
+    compiler.apply([policy("one", "{port: 80}"), policy("two", "{port: 443}")]);
+    let all = compiler.flows_of(&ObjectKey::new(Kind::NetworkPolicy, "shop", "one"));
+    for found in &all {
+        let told = found.causes.iter().filter_map(|cause| {
+            let decision = cause.decision.clone()?;
+            Some((cause.object.clone()?, decision))
+        });
+        let decisions = compiler.decisions(found.flow.cookie).unwrap();
+        assert_eq!(decisions, told.collect(), "{found:?}");
+        assert!(
+            decisions
+                .iter()
+                .all(|(key, said)| compiler.decides(key, said))
+        );
+    }
+    let said = |rule| {
+        let mut all = all.iter().flat_map(|found| &found.causes);
+        let cause = all.find(|cause| cause.decision.as_ref().is_some_and(|d| d.rule == rule));
+        let cause = cause.unwrap();
+        (
+            cause.object.clone().unwrap(),
+            cause.decision.clone().unwrap(),
+        )
+    };
+    let [first, second, isolation] = [Some(0), Some(1), None].map(said);
+    let text = "metadata: {namespace: shop, name: one}\nspec: {podSelector: {}, ingress: [{}]}";
+    let shorter = serde_yaml_ng::from_str(text).expect("a policy");
+    compiler.apply([Change::Apply(Object::NetworkPolicy(Box::new(shorter)))]);
+    let decides = |(key, decision): &(ObjectKey, _)| compiler.decides(key, decision);
+    assert!(decides(&first) && decides(&isolation) && !decides(&second));
+    compiler.apply([Change::Delete(first.0.clone())]);
+    assert!(!compiler.decides(&first.0, &first.1));
+    assert_eq!(compiler.decisions(openflow_codec::Cookie(1)), None);
+}
