@@ -123,10 +123,13 @@ async fn verdict(
 }
 
 async fn prometheus(State(control): State<Handle>) -> Result<Response, ApiError> {
-    let (status, counters) = control
-        .ask(|control| (control.status(), control.counters()))
+    let (status, counters, rules) = control
+        .ask(|control| {
+            let rules = control.policy_counts();
+            (control.status(), control.counters(), rules)
+        })
         .await?;
-    let text = metrics::encode(&status, counters).map_err(|_| ApiError::Metrics)?;
+    let text = metrics::encode(&status, counters, &rules).map_err(|_| ApiError::Metrics)?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

@@ -108,7 +108,7 @@ pub async fn start(
     for address in &args.api {
         apis.push(api::listener::bind(address, args.api_insecure_bind).await?);
     }
-    let Source::Directory(root) = args.source;
+    let Source::Directory(root) = &args.source;
     let location = format!("dir:{}", root.display());
 
     let control = Control::new(&Config { cluster_secret }, &args.bridge, location);
@@ -117,7 +117,7 @@ pub async fn start(
     tasks.spawn(control_task.run(shutdown.clone()));
     tasks.spawn(machine::listener::serve(
         ovsdb,
-        args.bridge,
+        args.bridge.clone(),
         handle.clone(),
         shutdown.clone(),
     ));
@@ -126,6 +126,7 @@ pub async fn start(
         openflow,
         config,
         args.audit_interval,
+        args.counter_interval(),
         handle.clone(),
         shutdown.clone(),
     ));

@@ -71,9 +71,27 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub audit_interval: Duration,
 
+    /// Seconds between two readings of what the policy flows of a switch have counted, for the metrics
+    /// culvert_policy_packets_total and culvert_policy_bytes_total; 0 = never.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(0..=86_400)
+    )]
+    pub policy_counters_interval: u32,
+
     /// How to write the log, to standard error. Its level is set by RUST_LOG (info, debug, ...).
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+impl Args {
+    /// How often counters are read; `None`: never.
+    pub fn counter_interval(&self) -> Option<Duration> {
+        let seconds = u64::from(self.policy_counters_interval);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -166,6 +184,25 @@ mod tests {
     fn an_audit_interval_is_a_number_of_seconds() {
         for bad in ["", "0", "10m", "-1", "604801"] {
             assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn counters_are_read_every_half_minute_unless_told_otherwise() {
+        let interval = |more: &[&str]| {
+            let words = ["culvert-controller", "--source", "dir:/tmp"];
+            let args = Args::try_parse_from(words.iter().chain(more))?;
+            Ok::<_, clap::Error>(args.counter_interval())
+        };
+        let option = "--policy-counters-interval";
+        assert_eq!(interval(&[]).unwrap(), Some(Duration::from_secs(30)));
+        assert_eq!(
+            interval(&[option, "1"]).unwrap(),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(interval(&[option, "0"]).unwrap(), None);
+        for bad in ["-1", "86401", "often"] {
+            assert!(interval(&[option, bad]).is_err(), "{bad}");
         }
     }
 

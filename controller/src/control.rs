@@ -19,6 +19,7 @@
 mod attachments;
 mod claims;
 mod pending;
+mod policy_counters;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -31,17 +32,19 @@ use std::time::{Duration, Instant};
 
 use api_types::Source;
 use openflow_codec::{Cookie, DatapathId};
-use openflow_session::{EntryId, Generation, Reconciled, Rejection, SwitchInfo};
+use openflow_session::{Counted, EntryId, Generation, Reconciled, Rejection, SwitchInfo};
 use policy_compiler::model::Family;
 use policy_compiler::{Change, Compiler, Config, Kind, Object, ObjectKey};
 
 use self::attachments::Attachments;
 use self::pending::{Batch, Pending};
+use self::policy_counters::PolicyCounters;
 use crate::encoder::Encoder;
 use crate::machine::{Facts, MachineView};
 use crate::rollout::{Command, Rollout, Step};
 use crate::source::Update;
 
+pub use self::policy_counters::{PolicyCount, Traffic};
 pub(crate) use self::query::pod_key;
 pub use self::query::{FlowQuery, QueryError};
 
@@ -117,6 +120,15 @@ pub enum Input {
         connection: ConnectionId,
         /// Which, and why.
         rejection: Box<Rejection>,
+    },
+    /// A part of what a switch's policy flows have counted.
+    Counted {
+        /// Its connection.
+        connection: ConnectionId,
+        /// The flows that have counted something.
+        flows: Vec<Counted>,
+        /// The last part.
+        complete: bool,
     },
     /// A switch is gone.
     SwitchLost {
@@ -250,6 +262,7 @@ pub struct Control {
     /// Nodes whose OVSDB may have to be told something.
     unwritten: BTreeSet<String>,
     counters: Counters,
+    policy_counters: PolicyCounters,
 }
 
 impl Control {
@@ -282,6 +295,7 @@ impl Control {
             attachments: Attachments::default(),
             unwritten: BTreeSet::new(),
             counters: Counters::default(),
+            policy_counters: PolicyCounters::default(),
         }
     }
 
@@ -328,6 +342,11 @@ impl Control {
                 connection,
                 rejection,
             } => self.take_rejected(connection, *rejection),
+            Input::Counted {
+                connection,
+                flows,
+                complete,
+            } => self.take_counted(connection, &flows, complete),
             Input::SwitchLost { connection } => self.lose_switch(connection, effects),
         }
     }
@@ -371,6 +390,20 @@ impl Control {
         Counters {
             flows_encoded: self.encoder.encoded(),
             ..self.counters
+        }
+    }
+
+    /// What every rule in force, or staged, has decided.
+    pub fn policy_counts(&self) -> Vec<PolicyCount> {
+        self.policy_counters.counts(&self.compiler)
+    }
+
+    fn take_counted(&mut self, connection: ConnectionId, flows: &[Counted], complete: bool) {
+        // A node's counters go on after a reconnect, if its switch's do.
+        let switch = self.switches.get(&connection);
+        if let Some(node) = switch.and_then(|switch| switch.joined.as_deref()) {
+            self.policy_counters
+                .take(node, connection, flows, complete, &self.compiler);
         }
     }
 

@@ -44,6 +44,7 @@ pub(crate) async fn report(figures: &mut Figures) {
         listener,
         Arc::new(session_config()),
         Duration::from_secs(600),
+        None,
         handle.clone(),
         shutdown.clone(),
     ));

@@ -5,17 +5,22 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 use api_types::Status;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use crate::control::Counters;
+use crate::control::{Counters, PolicyCount};
 
 type States = Family<[(&'static str, &'static str); 1], Gauge<u64, AtomicU64>>;
+type Rules = Family<[(&'static str, String); 9], Counter>;
 
 /// OpenMetrics text.
-pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt::Error> {
+pub(super) fn encode(
+    status: &Status,
+    counters: Counters,
+    rules: &[PolicyCount],
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("culvert");
     let Status {
         source,
@@ -138,9 +143,48 @@ pub(super) fn encode(status: &Status, counters: Counters) -> Result<String, fmt:
     for (name, help, value) in totals {
         registry.register(name, help, ConstCounter::new(value));
     }
+    let (packets, bytes) = by_rule(rules);
+    registry.register(
+        "policy_packets",
+        "Packets that a rule decided about, or would have decided about if staged; a packet that \
+         several rules decide alike in one flow counts for each. Replies are not decided about",
+        packets,
+    );
+    registry.register(
+        "policy_bytes",
+        "Bytes of the packets in policy_packets",
+        bytes,
+    );
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+fn by_rule(rules: &[PolicyCount]) -> (Rules, Rules) {
+    let (packets, bytes) = (Rules::default(), Rules::default());
+    for PolicyCount {
+        policy,
+        decision,
+        traffic,
+    } in rules
+    {
+        // What no rule allows is denied because the policy isolates.
+        let index = decision.rule.map(|index| index.to_string());
+        let labels = [
+            ("kind", policy.kind.word().to_owned()),
+            ("namespace", policy.namespace.to_string()),
+            ("policy", policy.name.to_string()),
+            ("tier", decision.tier.to_string()),
+            ("direction", decision.direction.to_string()),
+            ("rule", index.unwrap_or_else(|| "isolation".to_owned())),
+            ("rule_name", decision.rule_name.clone().unwrap_or_default()),
+            ("action", decision.action.to_string()),
+            ("staged", decision.staged.to_string()),
+        ];
+        packets.get_or_create(&labels).inc_by(traffic.packets);
+        bytes.get_or_create(&labels).inc_by(traffic.bytes);
+    }
+    (packets, bytes)
 }
 
 fn by(label: &'static str, counts: &[(&'static str, usize)]) -> States {
@@ -154,7 +198,10 @@ fn by(label: &'static str, counts: &[(&'static str, usize)]) -> States {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Traffic;
     use api_types::NodeCounts;
+    use policy_compiler::Decision;
+    use policy_compiler::model::{Direction, RuleAction, Tier};
 
     #[test]
     fn every_state_has_a_line() {
@@ -173,6 +220,7 @@ mod tests {
                 mods_sent: 7,
                 ..Counters::default()
             },
+            &[],
         )
         .unwrap();
         for line in [
@@ -187,6 +235,47 @@ mod tests {
                 text.lines().any(|other| other == line),
                 "{line} is not in\n{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_rule_has_its_place_its_policy_and_what_it_decides_for_labels() {
+        let count = |decision| PolicyCount {
+            policy: "networkpolicy/shop/api".parse().unwrap(),
+            decision,
+            traffic: Traffic {
+                packets: 7,
+                bytes: 700,
+            },
+        };
+        let isolation = Decision {
+            tier: Tier::NetworkPolicy,
+            direction: Direction::Ingress,
+            rule: None,
+            rule_name: None,
+            action: RuleAction::Deny,
+            staged: true,
+        };
+        let rule = Decision {
+            rule: Some(1),
+            rule_name: Some("a \"b\"".to_owned()),
+            action: RuleAction::Accept,
+            staged: false,
+            ..isolation
+        };
+        let rules = [count(isolation), count(rule)];
+        let text = encode(&Status::default(), Counters::default(), &rules).unwrap();
+        let policy =
+            "kind=\"networkpolicy\",namespace=\"shop\",policy=\"api\",tier=\"networkpolicy\"";
+        for line in [
+            format!(
+                "culvert_policy_packets_total{{{policy},direction=\"ingress\",rule=\"isolation\",rule_name=\"\",action=\"deny\",staged=\"true\"}} 7"
+            ),
+            format!(
+                "culvert_policy_bytes_total{{{policy},direction=\"ingress\",rule=\"1\",rule_name=\"a \\\"b\\\"\",action=\"accept\",staged=\"false\"}} 700"
+            ),
+        ] {
+            assert!(text.contains(&line), "{line} is not in\n{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The state machine without IO: inputs in, effects out.
 
+mod counters;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

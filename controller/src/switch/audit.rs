@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! When a switch is compared with what it should hold, in the background.
+//! When a switch is compared with what it should hold, or its counters are read, in the background.
 
 use std::time::{Duration, Instant};
 
 use crate::control::ConnectionId;
 
-/// The audits of one connection: one in every interval, and no two connections at the same moment.
+/// The audits, or the readings of counters, of one connection: one in every interval, and no two connections at the same moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Audits {
     interval: Duration,

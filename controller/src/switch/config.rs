@@ -21,6 +21,7 @@ pub fn session_config() -> Config {
     );
     config.group_ids = group::OURS;
     config.tlv = Some(tlv_mapping());
+    config.counted_kind = Some(CookieKind::Policy as u8);
     config.table_names = table_names()
         .map(|(table, name)| (table, name.to_owned()))
         .collect();

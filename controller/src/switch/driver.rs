@@ -29,6 +29,7 @@ pub(super) async fn drive<S>(
     remote: String,
     config: Arc<Config>,
     audit_interval: Duration,
+    counter_interval: Option<Duration>,
     control: &Handle,
 ) where
     S: AsyncRead + AsyncWrite + Send,
@@ -44,6 +45,8 @@ pub(super) async fn drive<S>(
         link: Link::new(stream, config),
         inputs: VecDeque::new(),
         audits: Audits::new(audit_interval, connection, Instant::now()),
+        readings: counter_interval
+            .map(|interval| Audits::new(interval, connection, Instant::now())),
         closed: None,
     };
     driver.run(commands, control).await;
@@ -55,9 +58,11 @@ struct Driver<S> {
     remote: String,
     link: Link<S>,
     /// What the control task has not taken yet. Bounded: acknowledgements are folded, and the session
-    /// limits refusals.
+    /// limits refusals. Of counters there is one reading at most, whose length it limits, too.
     inputs: VecDeque<Input>,
     audits: Audits,
+    /// Of counters; `None`: there are none.
+    readings: Option<Audits>,
     closed: Option<CloseReason>,
 }
 
@@ -68,6 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Driver<S> {
             if let Some(reason) = self.closed.take() {
                 break reason.to_string();
             }
+            let readings = self.readings.as_ref().map(Audits::next);
+            let wake = self.audits.next();
+            let wake = readings.map_or(wake, |reading| reading.min(wake));
             tokio::select! {
                 turned = self.link.turn() => {
                     if let Err(error) = turned {
@@ -89,11 +97,12 @@ impl<S: AsyncRead + AsyncWrite + Send> Driver<S> {
                         self.link.session().set_wanted(layer, state, command.generation, now);
                     }
                 }
-                () = sleep_until(self.audits.next().into()) => {
+                () = sleep_until(wake.into()) => {
                     let now = Instant::now();
                     if self.audits.begin(now) {
                         self.link.session().audit(now);
                     }
+                    self.read_counters(now);
                 }
             }
         };
@@ -101,6 +110,15 @@ impl<S: AsyncRead + AsyncWrite + Send> Driver<S> {
         tracing::info!(%connection, remote = self.remote, reason = end, "OpenFlow connection ended");
         if !self.link.linger().await {
             tracing::debug!(%connection, "the switch did not take the last message");
+        }
+    }
+
+    /// Asks for counters when it is time, unless the control task has not yet taken what came last.
+    fn read_counters(&mut self, now: Instant) {
+        let due = self.readings.as_mut().is_some_and(|all| all.begin(now));
+        let behind = |input: &Input| matches!(input, Input::Counted { .. });
+        if due && !self.inputs.iter().any(behind) {
+            self.link.session().read_counters(now);
         }
     }
 
@@ -132,6 +150,11 @@ impl<S: AsyncRead + AsyncWrite + Send> Driver<S> {
                     self.inputs
                         .push_back(Input::Reconciled { connection, found });
                 }
+                Event::Counted { flows, complete } => self.inputs.push_back(Input::Counted {
+                    connection,
+                    flows,
+                    complete,
+                }),
                 Event::Rejected(rejection) => {
                     let rejection = Box::new(rejection);
                     self.inputs.push_back(Input::Rejected {
