@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -118,6 +118,8 @@ impl Cluster {
             .arg("--api")
             .arg(format!("unix:{}", socket.display()))
             .args(["--api", "tcp:127.0.0.1:8080"])
+            // Who looks at a bed does not wait for half a minute.
+            .args(["--policy-counters-interval", "1"])
             .arg("--cluster-secret-file")
             .arg(&self.secret);
         self.bed.start(self.bed.ctl(), CONTROLLER, &controller)?;
@@ -202,6 +204,27 @@ impl Cluster {
         let api = format!("unix:{}", self.api_socket().display());
         let tool = tool.to_str().context("the path of culvert is not UTF-8")?;
         command::run(tool, &[&["--api", &api], words].concat())
+    }
+
+    /// Runs the operator's tool against this controller and answers its exit status.
+    pub fn culvert_status(&self, words: &[&str]) -> Result<Option<i32>> {
+        let tool = command::culvert_binary("culvert")?;
+        let api = format!("unix:{}", self.api_socket().display());
+        let mut tool = command::bounded(tool, command::LIMIT);
+        let output = tool.args(["--api", &api]).args(words).output();
+        Ok(output.context("cannot start culvert")?.status.code())
+    }
+
+    /// What the controller says to `GET /metrics`.
+    pub fn metrics(&self) -> Result<String> {
+        let mut stream = UnixStream::connect(self.api_socket())?;
+        stream.set_read_timeout(Some(command::LIMIT))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: culvert\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+        ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        Ok(body.to_owned())
     }
 
     /// Waits for `condition`, or until one of the bed's processes has ended, which is an error.

@@ -14,6 +14,8 @@ mod plain;
 mod bed;
 #[path = "system/chaos.rs"]
 mod chaos;
+#[path = "system/counters.rs"]
+mod counters;
 #[path = "system/gateway.rs"]
 mod gateway;
 #[path = "system/promises.rs"]
