@@ -3,6 +3,10 @@
 
 #[path = "compiler/cluster_policy.rs"]
 mod cluster_policy;
+#[path = "compiler/corner_cases.rs"]
+mod corner_cases;
+#[path = "compiler/corner_lifecycle.rs"]
+mod corner_lifecycle;
 #[path = "compiler/document.rs"]
 mod document;
 #[path = "compiler/gateway.rs"]
@@ -17,6 +21,8 @@ mod packets;
 mod pipeline;
 #[path = "compiler/reasons.rs"]
 mod reasons;
+#[path = "compiler/town.rs"]
+mod town;
 #[path = "compiler/verdicts.rs"]
 mod verdicts;
 #[path = "compiler/world.rs"]

@@ -35,7 +35,11 @@ fn no_pod(address: IpAddr) -> Party {
 }
 
 /// A packet comes from a node's own kernel.
-fn from_kernel(net: &mut Net<'_>, node: usize, packet: Packet) -> Option<(usize, Output)> {
+pub(crate) fn from_kernel(
+    net: &mut Net<'_>,
+    node: usize,
+    packet: Packet,
+) -> Option<(usize, Output)> {
     let packet = packet
         .with_eth(mac(HOST_MAC.0), mac(GATEWAY_MAC.0))
         .arriving_on(world::GATEWAY_PORT);
