@@ -2,7 +2,10 @@
 //! Corners where policy meets named ports, rewritten addresses and the life of Pods: each test quotes
 //! the sentence it obeys.
 
-use policy_compiler::{Attachment, AttachmentKey, Change};
+use policy_compiler::model::Protocol;
+use policy_compiler::{
+    Attachment, AttachmentKey, Change, End, Kind, ObjectKey, Question, QuestionError,
+};
 
 use crate::packets::Net;
 use crate::town::{Town, index, packet};
@@ -142,6 +145,15 @@ status: {podIP: 192.0.2.2, podIPs: [{ip: 192.0.2.2}]}
     );
     assert!(town.passes("far", "192.0.2.2", "tcp/80"), "nor isolated");
     assert!(town.passes("lone", "192.0.2.2", "tcp/80"), "nor isolated");
+    let agent = ObjectKey::new(Kind::Pod, "x", "agent");
+    let asked = town.compiler.verdict(&Question {
+        from: End::Pod(agent.clone()),
+        to: End::Address(town.address("web")),
+        protocol: Protocol::Tcp,
+        port: 80,
+    });
+    let refused = asked.expect_err("it is nobody's peer");
+    assert_eq!(refused, QuestionError::NotOnPodNetwork(agent));
     let block = "\
 kind: NetworkPolicy
 metadata: {namespace: x, name: block}
