@@ -15,11 +15,11 @@ use openflow_codec::{Action, Flow, Group, Match};
 use crate::memory::{Limit, limited};
 use crate::{Seed, samples};
 
-/// The shortest action is one digit and a comma, and is a word of 72 bytes and then a value of 80:
-/// 36 and 40 times the text. Whatever is written has to be read again beside them.
+/// A word of text is 72 bytes and then a value of 80. Whatever is written has to be read again beside
+/// them.
 const LIMIT: Limit = Limit {
-    largest: 40,
-    in_use: 128,
+    largest: 16,
+    in_use: 64,
     constant: 16_384,
 };
 

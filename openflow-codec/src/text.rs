@@ -56,6 +56,12 @@ pub enum TextError {
     /// Parentheses or brackets that do not pair.
     #[error("parentheses do not pair in {0:?}")]
     Unbalanced(String),
+    /// Very many words that are very short: they would take far more memory than their text.
+    #[error("{words} words of less than five characters: write ports as output:PORT")]
+    ShortWords {
+        /// How many words there are.
+        words: usize,
+    },
     /// Actions nested deeper than any switch accepts.
     #[error("actions are nested too deep")]
     TooDeep,

@@ -16,10 +16,23 @@ pub(super) struct Token<'a> {
     pub(super) text: &'a str,
 }
 
+/// Words that may be as short as they are.
+const FREE_WORDS: usize = 200;
+
+/// Length of words, with the comma behind them, at which a value takes at most 16 times the memory of
+/// its text: an action takes 80 bytes.
+const SHORT_WORD: usize = 5;
+
 /// Cuts `text` at commas and white space that stand outside of parentheses and brackets.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, TextError> {
     let is_cut = |c: char| c == ',' || c.is_ascii_whitespace();
-    let mut tokens = Vec::with_capacity(count(text, is_cut)?);
+    let words = count(text, is_cut)?;
+    if words > FREE_WORDS
+        && words.saturating_mul(SHORT_WORD) > text.len().saturating_add(SHORT_WORD)
+    {
+        return Err(TextError::ShortWords { words });
+    }
+    let mut tokens = Vec::with_capacity(words);
     cut(text, is_cut, |piece| {
         if !piece.is_empty() {
             tokens.push(token(piece)?);
@@ -133,4 +146,38 @@ pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
         return None;
     };
     Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Action;
+    use crate::text::{Names, actions_from_str};
+
+    fn outputs(ports: std::ops::Range<u32>) -> String {
+        ports.map(|port| format!("{port},")).collect()
+    }
+
+    #[test]
+    fn actions_take_at_most_sixteen_times_their_text() {
+        let names = Names::default();
+        let free = FREE_WORDS * size_of::<Action>();
+        for text in [
+            outputs(0..150),
+            outputs(1000..3000),
+            "output:1,".repeat(2000),
+        ] {
+            let actions = actions_from_str(&text, &names).unwrap();
+            let taken = actions.capacity() * size_of::<Action>();
+            assert!(
+                taken <= 16 * text.len() + free,
+                "{taken} for {}",
+                text.len()
+            );
+        }
+        for text in ["1,".repeat(2000), ",".repeat(2000), outputs(100..900)] {
+            let error = actions_from_str(&text, &names).unwrap_err();
+            assert!(matches!(error, TextError::ShortWords { .. }), "{error}");
+        }
+    }
 }
