@@ -13,21 +13,20 @@ mod generate;
 mod protocol;
 #[path = "ovs/verdict.rs"]
 mod verdict;
-#[path = "ovs/vswitchd.rs"]
-mod vswitchd;
 
 use std::collections::BTreeMap;
 
 use flow_sim::{FaultKind, Sim};
 use openflow_codec::message::flow_mod::FlowMod;
 use openflow_codec::message::group_mod::GroupMod;
-use openflow_codec::message::tlv_table::{TlvTableCommand, TlvTableMod};
-use openflow_codec::{Context, Cookie, GroupId, Message, TlvMapping, Xid};
-
-use generate::{Case, Random};
-use verdict::{ct_next, of_execution, of_trace};
+use openflow_codec::{Message, TlvMapping, Xid};
 use vswitchd::{Connection, Vswitchd};
 
+use generate::{Case, Random};
+use verdict::{ct_next, of_execution};
+
+/// Ports of the bridge, 1 to this.
+const PORTS: u32 = 4;
 const OPTION: TlvMapping = TlvMapping {
     class: 0xff51,
     option_type: 1,
@@ -53,14 +52,9 @@ struct Oracle {
 
 impl Oracle {
     fn start() -> Self {
-        let vswitchd = Vswitchd::start();
+        let vswitchd = Vswitchd::start(1..=PORTS);
         let mut connection = vswitchd.openflow();
-        let map = Message::TlvTableMod(TlvTableMod {
-            command: TlvTableCommand::Add,
-            mappings: vec![OPTION],
-        });
-        assert_eq!(connection.ask(&[map]), []);
-        connection.context = Context::with_tlv_table([&OPTION]);
+        connection.map(OPTION);
         Self {
             vswitchd,
             connection,
@@ -69,13 +63,7 @@ impl Oracle {
 
     /// Replaces flows and groups; gives the errors by position in groups and flows.
     fn load(&mut self, case: &Case) -> (Errors, Errors) {
-        let mut everything = FlowMod::delete_by_cookie(Cookie(0));
-        everything.cookie_mask = Cookie(0);
-        let reset = [
-            Message::FlowMod(everything),
-            Message::GroupMod(GroupMod::delete(GroupId::ALL)),
-        ];
-        assert_eq!(self.connection.ask(&reset), []);
+        self.connection.clear();
         let groups = case.groups.iter().cloned();
         let groups = groups.map(|group| Message::GroupMod(GroupMod::add(group)));
         let flows = case
@@ -130,8 +118,7 @@ impl Oracle {
             let mut arguments = ct_next(states);
             arguments.extend(["br0".into(), flow.clone()]);
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            let text = self.vswitchd.appctl("ofproto/trace", &arguments);
-            let theirs = of_trace(&text, &self.vswitchd.ports);
+            let (theirs, text) = self.vswitchd.trace(&arguments);
             if ours != theirs {
                 return Some(format!(
                     "{arguments:?}\nours {ours:?}\ntheirs {theirs:?}\n{text}"

@@ -12,11 +12,11 @@ use openflow_codec::message::flow_mod::FlowMod;
 use openflow_codec::{
     Action, Cookie, Ct, Field, Flow, Instruction, Match, Message, Nat, PortNo, Subfield, TableId,
 };
+use vswitchd::{Connection, Vswitchd};
 
 use crate::frame;
 use crate::generate::Random;
 use crate::number;
-use crate::vswitchd::{Connection, Vswitchd};
 
 const STEPS: usize = 24;
 const ZONE: u16 = 7;
@@ -275,7 +275,7 @@ fn told(port: u32, packet: &Packet) -> String {
 
 #[test]
 fn conntrack_does_the_same_in_both() {
-    let vswitchd = Vswitchd::start();
+    let vswitchd = Vswitchd::start(1..=crate::PORTS);
     let connection = vswitchd.openflow();
     let mut real = Real {
         vswitchd,

@@ -11,7 +11,7 @@ use openflow_codec::{
     PortNo, SelectionMethod, Subfield, TableId,
 };
 
-use crate::vswitchd::PORTS;
+use crate::PORTS;
 
 const ZONE_FROM_REGISTER: CtZone = CtZone::Field(Subfield {
     field: Field::Reg1,

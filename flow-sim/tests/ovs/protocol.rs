@@ -15,10 +15,10 @@ use openflow_codec::{
     Action, Bucket, BundleId, Context, Cookie, DatapathId, Field, Flow, Frame, Framer, Group,
     GroupId, GroupType, Instruction, Match, Message, PortNo, TableId, TlvMapping, Xid,
 };
+use vswitchd::{Connection, Vswitchd};
 
 use crate::generate::Random;
 use crate::number;
-use crate::vswitchd::{Connection, Vswitchd};
 
 const REQUESTS: u64 = 40;
 const NOW: Duration = Duration::ZERO;
@@ -409,7 +409,7 @@ fn reset(connection: &mut Connection) {
 
 #[test]
 fn random_requests_get_the_same_answers_from_both() {
-    let vswitchd = Vswitchd::start();
+    let vswitchd = Vswitchd::start(1..=crate::PORTS);
     let first = number("FLOW_SIM_SEED", 1);
     for seed in first..first + number("FLOW_SIM_CASES", 150) {
         let mut script = script(&mut Random::new(seed));

@@ -1,36 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A real ovs-vswitchd with a dummy datapath, in a temporary directory, gone when dropped.
+#![forbid(unsafe_code)]
+
+mod connection;
+mod trace;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use openflow_codec::message::hello::Hello;
-use openflow_codec::{Context, Framer, Message, PortNo, Xid};
+use openflow_codec::PortNo;
 use serde_json::{Value, json};
+
+pub use connection::Connection;
+pub use trace::Pass;
 
 /// How long a daemon may take to do what it was asked.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Ports of the bridge, 1 to this.
-pub(crate) const PORTS: u32 = 4;
 
 /// The daemons of one bridge, `br0`.
-pub(crate) struct Vswitchd {
+#[derive(Debug)]
+pub struct Vswitchd {
     directory: tempfile::TempDir,
     children: Vec<Child>,
     control: UnixStream,
     /// Datapath port to OpenFlow port.
-    pub(crate) ports: BTreeMap<u32, PortNo>,
+    pub ports: BTreeMap<u32, PortNo>,
 }
 
 impl Vswitchd {
-    /// Starts the daemons and makes the bridge. Fails loudly when Open vSwitch is not installed.
-    pub(crate) fn start() -> Self {
+    /// Starts the daemons and makes the bridge, with ports of these numbers.
+    ///
+    /// # Panics
+    /// Open vSwitch is not installed, or does not do what it is asked, as in all of this crate.
+    pub fn start(ports: impl IntoIterator<Item = u32>) -> Self {
         let directory = tempfile::Builder::new()
-            .prefix("flow-sim-")
+            .prefix("vswitchd-")
             .tempdir()
             .expect("a directory");
         let path = |name: &str| directory.path().join(name);
@@ -84,7 +92,9 @@ impl Vswitchd {
         let bridge = "add-br br0 -- set bridge br0 datapath_type=dummy fail_mode=secure \
                       protocols=OpenFlow15";
         arguments.extend(bridge.split_whitespace().map(String::from));
-        for port in 1..=PORTS {
+        let mut wanted = 0;
+        for port in ports {
+            wanted += 1;
             let add = format!(
                 "-- add-port br0 p{port} -- set interface p{port} type=dummy \
                  ofport_request={port} options:tx_pcap={}",
@@ -104,6 +114,7 @@ impl Vswitchd {
             ports: BTreeMap::new(),
         };
         this.ports = this.read_ports();
+        assert_eq!(this.ports.len(), wanted, "ports of br0");
         this
     }
 
@@ -115,13 +126,11 @@ impl Vswitchd {
             let (openflow, datapath) = numbers.trim_end_matches(':').split_once('/')?;
             Some((datapath.parse().ok()?, PortNo(openflow.parse().ok()?)))
         });
-        let ports: BTreeMap<_, _> = ports.collect();
-        assert_eq!(ports.len(), PORTS as usize, "{text}");
-        ports
+        ports.collect()
     }
 
     /// A command to the running daemon, as `ovs-appctl` sends it.
-    pub(crate) fn appctl(&mut self, method: &str, parameters: &[&str]) -> String {
+    pub fn appctl(&mut self, method: &str, parameters: &[&str]) -> String {
         let request = json!({"id": 0, "method": method, "params": parameters}).to_string();
         self.control
             .write_all(request.as_bytes())
@@ -143,7 +152,7 @@ impl Vswitchd {
     }
 
     /// The frames that a port has sent so far (libpcap format, written by OVS).
-    pub(crate) fn sent(&self, port: u32) -> Vec<Vec<u8>> {
+    pub fn sent(&self, port: u32) -> Vec<Vec<u8>> {
         const FILE_HEADER: usize = 24;
         const RECORD_HEADER: usize = 16;
         let path = self.directory.path().join(format!("p{port}.pcap"));
@@ -161,17 +170,16 @@ impl Vswitchd {
         frames
     }
 
+    /// What becomes of a packet, pass by pass: `ofproto/trace` with these `arguments`, which end with
+    /// the packet. The text is its whole answer.
+    pub fn trace(&mut self, arguments: &[&str]) -> (Vec<Pass>, String) {
+        let text = self.appctl("ofproto/trace", arguments);
+        (trace::read(&text, &self.ports), text)
+    }
+
     /// An OpenFlow connection to the bridge, past HELLO.
-    pub(crate) fn openflow(&self) -> Connection {
-        let stream = connect(&self.directory.path().join("br0.mgmt"));
-        let mut connection = Connection {
-            stream,
-            framer: Framer::new(),
-            context: Context::UNMAPPED,
-        };
-        connection.send(Xid(0), &Message::Hello(Hello::OURS));
-        assert!(matches!(connection.receive(), (_, Message::Hello(_))));
-        connection
+    pub fn openflow(&self) -> Connection {
+        Connection::new(connect(&self.directory.path().join("br0.mgmt")))
     }
 }
 
@@ -180,60 +188,6 @@ impl Drop for Vswitchd {
         for child in &mut self.children {
             // Nothing is left to do when a daemon is gone already.
             child.kill().and_then(|()| child.wait()).ok();
-        }
-    }
-}
-
-/// An OpenFlow connection.
-pub(crate) struct Connection {
-    stream: UnixStream,
-    framer: Framer,
-    pub(crate) context: Context,
-}
-
-impl Connection {
-    pub(crate) fn send(&mut self, xid: Xid, message: &Message) {
-        let mut bytes = Vec::new();
-        message
-            .encode(xid, &self.context, &mut bytes)
-            .expect("the message is short");
-        self.send_bytes(&bytes);
-    }
-
-    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the switch listens");
-    }
-
-    pub(crate) fn receive(&mut self) -> (Xid, Message) {
-        let mut chunk = [0; 65536];
-        loop {
-            if let Some(frame) = self.framer.next().expect("whole messages") {
-                let message = Message::decode(&frame, &self.context).expect("sound messages");
-                return (frame.header.xid, message);
-            }
-            let length = self.stream.read(&mut chunk).expect("the switch answers");
-            assert!(length > 0, "the switch closed the connection");
-            self.framer.push(&chunk[..length]);
-        }
-    }
-
-    /// Sends messages with transaction ids 1, 2, ...; returns the answers up to a barrier's.
-    pub(crate) fn ask(&mut self, messages: &[Message]) -> Vec<(Xid, Message)> {
-        for (message, xid) in messages.iter().zip(1..) {
-            self.send(Xid(xid), message);
-        }
-        self.until_barrier()
-    }
-
-    /// Answers up to the reply to a barrier that is sent now.
-    pub(crate) fn until_barrier(&mut self) -> Vec<(Xid, Message)> {
-        self.send(Xid(u32::MAX), &Message::BarrierRequest);
-        let mut answers = Vec::new();
-        loop {
-            match self.receive() {
-                (_, Message::BarrierReply) => return answers,
-                answer => answers.push(answer),
-            }
         }
     }
 }
