@@ -2,20 +2,25 @@
 //! Policy cases by feature: steps that change a cluster, and a full truth table after each.
 //!
 //! What is right to see comes from the naive reading of the API (`reference`), never from the
-//! compiler. What is seen comes from real packets between nine Pods on two nodes, to every Pod's
-//! address and through a Service of every Pod.
+//! compiler. What is seen comes from real packets between nine Pods on two nodes in IPv4 and IPv6, to
+//! every address of every Pod and node, and through a Service of every Pod.
 
 pub mod ask;
 pub mod bed;
+pub mod cluster_draft;
+pub mod cluster_features;
 pub mod draft;
 pub mod features;
+mod objects;
 pub mod report;
+mod sctp;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use reference::{Labels, Party};
+use reference::{Host, Labels, Outcome, Party, Rules};
+use serde_json::Value;
 
 use crate::PodId;
 
@@ -28,8 +33,14 @@ pub const PORTS: [u16; 2] = [80, 81];
 /// Protocols that every Pod serves.
 pub const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
-/// Addresses of Pods.
-pub type Addresses = BTreeMap<PodId, IpAddr>;
+/// What stands for the namespace in the id of a node: `node/node-1`.
+pub const NODE: &str = "node";
+
+/// Addresses of Pods and nodes, of each family one.
+pub type Addresses = BTreeMap<PodId, Vec<IpAddr>>;
+
+/// One end of a connection, and its address.
+pub type End<'a> = (&'a PodId, IpAddr);
 
 /// One change of the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +49,10 @@ pub enum Step {
     Apply(Box<NetworkPolicy>),
     /// A policy is gone: its namespace and name.
     Delete(String, String),
+    /// A `ClusterNetworkPolicy` is as written.
+    ApplyCluster(Box<Value>),
+    /// A `ClusterNetworkPolicy` is gone: its name.
+    DeleteCluster(String),
     /// A Pod has these labels.
     LabelPod(PodId, Labels),
     /// A namespace has these labels.
@@ -68,9 +83,21 @@ pub struct State {
     pub pods: BTreeMap<PodId, Labels>,
     /// Policies by namespace and name.
     pub policies: BTreeMap<(String, String), NetworkPolicy>,
+    /// Every `ClusterNetworkPolicy` as written, by name.
+    pub cluster_policies: BTreeMap<String, Value>,
 }
 
 impl State {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self {
+            namespaces: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            cluster_policies: BTreeMap::new(),
+        }
+    }
+
     /// Nine Pods, no policy: what every case begins with.
     pub fn first() -> Self {
         let namespace = |name: &&str| (String::from(*name), labels(&[("ns", name)]));
@@ -81,7 +108,7 @@ impl State {
         Self {
             namespaces: NAMESPACES.iter().map(namespace).collect(),
             pods: pods.collect(),
-            policies: BTreeMap::new(),
+            ..Self::empty()
         }
     }
 
@@ -99,6 +126,14 @@ impl State {
             Step::Delete(namespace, name) => {
                 self.policies.remove(&(namespace.clone(), name.clone()));
             }
+            Step::ApplyCluster(policy) => {
+                let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+                self.cluster_policies
+                    .insert(name.to_owned(), (**policy).clone());
+            }
+            Step::DeleteCluster(name) => {
+                self.cluster_policies.remove(name);
+            }
             Step::LabelPod(pod, labels) | Step::CreatePod(pod, labels) => {
                 self.pods.insert(pod.clone(), labels.clone());
             }
@@ -112,41 +147,70 @@ impl State {
     }
 
     /// Whether the API allows the connection. A Pod's packets to itself never leave it.
-    pub fn allows(
+    pub fn judge(
         &self,
         addresses: &Addresses,
-        (from, to): (&PodId, &PodId),
+        (from, to): (End<'_>, End<'_>),
         protocol: &str,
         port: u16,
-    ) -> bool {
-        if from == to {
-            return true;
+    ) -> Outcome {
+        if from.0 == to.0 {
+            return Outcome::Passes;
         }
-        let (Some(from), Some(to)) = (self.party(addresses, from), self.party(addresses, to))
-        else {
-            return false;
+        let (Some(from), Some(to)) = (self.party(from), self.party(to)) else {
+            return Outcome::Dropped;
         };
         let policies: Vec<NetworkPolicy> = self.policies.values().cloned().collect();
-        reference::allows(&policies, &from, &to, protocol, port)
+        let cluster_policies: Vec<Value> = self.cluster_policies.values().cloned().collect();
+        let rules = Rules {
+            policies: &policies,
+            cluster_policies: &cluster_policies,
+            hosts: &hosts(addresses),
+        };
+        reference::judge(rules, &from, &to, protocol, port)
     }
 
-    fn party(&self, addresses: &Addresses, pod: &PodId) -> Option<Party> {
-        let mut namespace_labels = self.namespaces.get(&pod.namespace)?.clone();
+    fn party(&self, (id, address): End<'_>) -> Option<Party> {
+        if id.namespace == NODE {
+            return Some(Party {
+                namespace: String::new(),
+                namespace_labels: Labels::new(),
+                labels: Labels::new(),
+                address,
+                named_ports: Vec::new(),
+            });
+        }
+        let mut namespace_labels = self.namespaces.get(&id.namespace)?.clone();
         namespace_labels.insert(
             "kubernetes.io/metadata.name".to_owned(),
-            pod.namespace.clone(),
+            id.namespace.clone(),
         );
         let named = PROTOCOLS
             .iter()
             .flat_map(|protocol| PORTS.map(|port| (port_name(protocol, port), *protocol, port)));
         Some(Party {
-            namespace: pod.namespace.clone(),
+            namespace: id.namespace.clone(),
             namespace_labels,
-            labels: self.pods.get(pod)?.clone(),
-            address: *addresses.get(pod)?,
+            labels: self.pods.get(id)?.clone(),
+            address,
             named_ports: named.collect(),
         })
     }
+}
+
+/// The nodes as the API sees them.
+fn hosts(addresses: &Addresses) -> Vec<Host> {
+    let nodes = addresses.iter().filter(|(id, _)| id.namespace == NODE);
+    let host = |(id, addresses): (&PodId, &Vec<IpAddr>)| Host {
+        labels: node_labels(&id.name),
+        addresses: addresses.clone(),
+    };
+    nodes.map(host).collect()
+}
+
+/// Labels of a node.
+fn node_labels(name: &str) -> Labels {
+    labels(&[("kubernetes.io/hostname", name)])
 }
 
 /// Name of a port that every Pod serves.

@@ -22,6 +22,7 @@ fn packets_pass_exactly_when_the_api_says_so() {
     let selection = Selection {
         seed,
         cases: Some(CASES),
+        part: None,
     };
     let report = report::run("tbcases", selection, |line| eprintln!("{line}")).unwrap();
     println!("{report}");

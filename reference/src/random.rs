@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Random labels and policies, for clusters of a few namespaces.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::{
@@ -27,6 +29,8 @@ pub struct Vocabulary {
     pub port_names: Vec<String>,
     /// Address blocks, each with what to except.
     pub blocks: Vec<(String, Vec<String>)>,
+    /// Names of nodes, which are their label `kubernetes.io/hostname`, too.
+    pub nodes: Vec<String>,
 }
 
 impl Vocabulary {

@@ -360,6 +360,7 @@ pub(crate) fn vocabulary() -> Vocabulary {
             ),
             ("0.0.0.0/0".to_owned(), owned(&["10.10.2.0/24"])),
         ],
+        nodes: (0..NODES).map(node_name).collect(),
     }
 }
 

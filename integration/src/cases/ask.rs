@@ -7,26 +7,24 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::BufReader;
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::sctp::{self, Chunk, Packet};
 use crate::probe::{DEADLINE, read_greeting};
 use crate::{Netns, PodId, Prober};
 
-/// What SCTP packets are: there need be no SCTP in this machine's kernel.
-const IPPROTO_SCTP: i32 = 132;
-/// Chunk types of INIT and INIT ACK (RFC 9260, 3.2).
-const INIT: u8 = 1;
-const INIT_ACK: u8 = 2;
+/// Families of sockets.
+const FAMILIES: [Domain; 2] = [Domain::IPV4, Domain::IPV6];
 
 /// Grace after the last answer that was due: scheduling of this process, not of packets.
 const GRACE: Duration = Duration::from_millis(10);
@@ -56,8 +54,8 @@ pub type Answers = Vec<Option<String>>;
 /// Sends and collects. Answers on SCTP come from it, those of other protocols from a [`Prober`].
 pub struct Asker {
     prober: Prober,
-    /// A raw socket for each Pod, for answers.
-    responders: BTreeMap<PodId, tokio::task::JoinHandle<()>>,
+    /// Raw sockets of each Pod, for answers.
+    responders: BTreeMap<PodId, JoinSet<()>>,
     client_port: u16,
 }
 
@@ -71,27 +69,25 @@ impl Asker {
         })
     }
 
-    /// Starts servers of all protocols in a Pod's namespace.
+    /// Starts servers of all protocols in the namespace of a Pod or node.
     pub fn serve(&mut self, netns: &Netns, id: &PodId, ports: &[u16]) -> Result<()> {
         self.prober.serve(netns, id, ports, ports)?;
         let _context = self.prober.runtime().enter();
-        let socket = netns
-            .enter(sctp_socket)?
-            .with_context(|| format!("cannot open a raw socket in {id}"))?;
-        let socket = UdpSocket::from_std(socket.into())?;
-        let task = self
-            .prober
-            .runtime()
-            .spawn(answer_sctp(socket, id.to_string(), ports.to_vec()));
-        self.responders.insert(id.clone(), task);
+        let mut tasks = JoinSet::new();
+        for domain in FAMILIES {
+            let socket = netns
+                .enter(|| sctp::socket(domain))?
+                .with_context(|| format!("cannot open a raw socket in {id}"))?;
+            let socket = UdpSocket::from_std(socket.into())?;
+            tasks.spawn(answer_sctp(socket, domain, id.to_string(), ports.to_vec()));
+        }
+        self.responders.insert(id.clone(), tasks);
         Ok(())
     }
 
     /// A Pod is gone.
     pub fn forget(&mut self, id: &PodId) {
-        if let Some(task) = self.responders.remove(id) {
-            task.abort();
-        }
+        self.responders.remove(id);
     }
 
     /// Asks all questions at once.
@@ -113,10 +109,9 @@ impl Asker {
                 .filter(own)
                 .map(|(at, question)| (at, question.clone()))
                 .collect();
-            let streams = asked.iter().filter(|(_, q)| q.protocol == "TCP").count();
             let port = self.client_port;
             let sockets = netns
-                .enter(|| Sockets::open(streams, port))?
+                .enter(|| Sockets::open(&asked, port))?
                 .with_context(|| format!("cannot open sockets in {id}"))?;
             clients.push((asked, sockets));
         }
@@ -136,37 +131,69 @@ impl Asker {
 
 /// Sockets of one Pod for one table.
 struct Sockets {
+    /// One for each question about TCP.
     streams: Vec<Socket>,
-    udp: Socket,
-    sctp: Socket,
+    udp: [Socket; 2],
+    sctp: [Socket; 2],
 }
 
 impl Sockets {
-    fn open(streams: usize, client_port: u16) -> io::Result<Self> {
-        let stream = || {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    fn open(asked: &[(usize, Question)], client_port: u16) -> io::Result<Self> {
+        let of_tcp = asked.iter().filter(|(_, q)| q.protocol == "TCP");
+        let stream = |(_, question): &(usize, Question)| {
+            let to = SocketAddr::from((question.address, question.port));
+            let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
             // No TIME_WAIT: the next table asks again.
             socket.set_linger(Some(Duration::ZERO))?;
             Ok(socket)
         };
-        let udp = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        udp.set_nonblocking(true)?;
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, client_port);
-        udp.bind(&SockAddr::from(any))?;
+        let udp = |any: IpAddr| {
+            let own = SocketAddr::from((any, client_port));
+            let socket = Socket::new(Domain::for_address(own), Type::DGRAM, None)?;
+            if any.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.bind(&SockAddr::from(own))?;
+            io::Result::Ok(socket)
+        };
+        let [v4, v6] = FAMILIES;
         Ok(Self {
-            streams: (0..streams).map(|_| stream()).collect::<io::Result<_>>()?,
-            udp,
-            sctp: sctp_socket()?,
+            streams: of_tcp.map(stream).collect::<io::Result<_>>()?,
+            udp: [
+                udp(Ipv4Addr::UNSPECIFIED.into())?,
+                udp(Ipv6Addr::UNSPECIFIED.into())?,
+            ],
+            sctp: [sctp::socket(v4)?, sctp::socket(v6)?],
         })
+    }
+}
+
+/// A socket of each family.
+struct PerFamily([Arc<UdpSocket>; 2]);
+
+impl PerFamily {
+    fn new([v4, v6]: [Socket; 2]) -> io::Result<Self> {
+        let shared = |socket: Socket| UdpSocket::from_std(socket.into()).map(Arc::new);
+        Ok(Self([shared(v4)?, shared(v6)?]))
+    }
+
+    fn to(&self, address: IpAddr) -> &UdpSocket {
+        let Self([v4, v6]) = self;
+        if address.is_ipv4() { v4 } else { v6 }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Domain, Arc<UdpSocket>)> {
+        FAMILIES.into_iter().zip(self.0.iter().cloned())
     }
 }
 
 /// The datagrams of one Pod, to be sent again.
 struct Datagrams {
     asked: Vec<(usize, Question)>,
-    udp: Arc<UdpSocket>,
-    sctp: Arc<UdpSocket>,
+    udp: PerFamily,
+    sctp: PerFamily,
     client_port: u16,
 }
 
@@ -184,11 +211,19 @@ impl Datagrams {
                 match question.protocol {
                     "UDP" => {
                         let text = format!("question {nonce} from port {}", self.client_port);
-                        drop(self.udp.send_to(text.as_bytes(), to(question.port)).await);
+                        let socket = self.udp.to(question.address);
+                        drop(socket.send_to(text.as_bytes(), to(question.port)).await);
                     }
                     "SCTP" => {
-                        let packet = sctp(self.client_port, question.port, INIT, nonce, "");
-                        drop(self.sctp.send_to(&packet, to(0)).await);
+                        let packet = Packet {
+                            from: self.client_port,
+                            to: question.port,
+                            chunk: Chunk::Init,
+                            nonce,
+                            text: String::new(),
+                        };
+                        let socket = self.sctp.to(question.address);
+                        drop(socket.send_to(&packet.bytes(), to(0)).await);
                     }
                     _ => {}
                 }
@@ -216,10 +251,14 @@ fn start(
             }
         });
     }
-    let udp = Arc::new(UdpSocket::from_std(sockets.udp.into())?);
-    let sctp = Arc::new(UdpSocket::from_std(sockets.sctp.into())?);
-    tasks.spawn(hear_udp(Arc::clone(&udp), client_port, tell.clone()));
-    tasks.spawn(hear_sctp(Arc::clone(&sctp), client_port, tell.clone()));
+    let udp = PerFamily::new(sockets.udp)?;
+    let sctp = PerFamily::new(sockets.sctp)?;
+    for (_, socket) in udp.each() {
+        tasks.spawn(hear_udp(socket, client_port, tell.clone()));
+    }
+    for (domain, socket) in sctp.each() {
+        tasks.spawn(hear_sctp(socket, domain, client_port, tell.clone()));
+    }
     Ok(Datagrams {
         asked,
         udp,
@@ -308,11 +347,16 @@ async fn hear_udp(socket: Arc<UdpSocket>, client_port: u16, tell: UnboundedSende
     }
 }
 
-async fn hear_sctp(socket: Arc<UdpSocket>, client_port: u16, tell: UnboundedSender<Told>) {
+async fn hear_sctp(
+    socket: Arc<UdpSocket>,
+    domain: Domain,
+    client_port: u16,
+    tell: UnboundedSender<Told>,
+) {
     let mut bytes = vec![0; 2048];
     while let Ok(length) = socket.recv(&mut bytes).await {
-        if let Some(packet) = Sctp::read(bytes.get(..length).unwrap_or_default())
-            && packet.chunk == INIT_ACK
+        if let Some(packet) = Packet::read(bytes.get(..length).unwrap_or_default(), domain)
+            && packet.chunk == Chunk::InitAck
             && packet.to == client_port
         {
             drop(tell.send((packet.nonce as usize, packet.text)));
@@ -320,109 +364,22 @@ async fn hear_sctp(socket: Arc<UdpSocket>, client_port: u16, tell: UnboundedSend
     }
 }
 
-async fn answer_sctp(socket: UdpSocket, name: String, ports: Vec<u16>) {
+async fn answer_sctp(socket: UdpSocket, domain: Domain, name: String, ports: Vec<u16>) {
     let mut bytes = vec![0; 2048];
     while let Ok((length, from)) = socket.recv_from(&mut bytes).await {
-        if let Some(packet) = Sctp::read(bytes.get(..length).unwrap_or_default())
-            && packet.chunk == INIT
+        if let Some(packet) = Packet::read(bytes.get(..length).unwrap_or_default(), domain)
+            && packet.chunk == Chunk::Init
             && ports.contains(&packet.to)
         {
-            let answer = sctp(packet.to, packet.from, INIT_ACK, packet.nonce, &name);
-            drop(socket.send_to(&answer, SocketAddr::new(from.ip(), 0)).await);
+            let answer = Packet {
+                from: packet.to,
+                to: packet.from,
+                chunk: Chunk::InitAck,
+                nonce: packet.nonce,
+                text: name.clone(),
+            };
+            let to = SocketAddr::new(from.ip(), 0);
+            drop(socket.send_to(&answer.bytes(), to).await);
         }
-    }
-}
-
-fn sctp_socket() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_SCTP)))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// What is read of an SCTP packet.
-#[derive(Debug, PartialEq, Eq)]
-struct Sctp {
-    from: u16,
-    to: u16,
-    chunk: u8,
-    nonce: u32,
-    text: String,
-}
-
-impl Sctp {
-    /// Reads an IPv4 packet, as raw sockets give it.
-    fn read(packet: &[u8]) -> Option<Self> {
-        let header = usize::from(packet.first()? & 0x0f) * 4;
-        let sctp = packet.get(header..)?;
-        let u16_at = |at: usize| Some(u16::from_be_bytes(*sctp.get(at..)?.first_chunk()?));
-        let chunk_length = usize::from(u16_at(14)?);
-        let text = sctp
-            .get(32..(12 + chunk_length).max(32))
-            .unwrap_or_default();
-        Some(Self {
-            from: u16_at(0)?,
-            to: u16_at(2)?,
-            chunk: *sctp.get(12)?,
-            nonce: u32::from_be_bytes(*sctp.get(16..)?.first_chunk()?),
-            text: String::from_utf8_lossy(text).into_owned(),
-        })
-    }
-}
-
-/// Ports, verification tag, checksum; then a chunk: type, flags, length, tag, window, streams, TSN,
-/// and the name of who answers.
-fn sctp(from: u16, to: u16, chunk: u8, nonce: u32, text: &str) -> Vec<u8> {
-    let mut packet = Vec::new();
-    packet.extend(from.to_be_bytes());
-    packet.extend(to.to_be_bytes());
-    let tag = if chunk == INIT { 0 } else { nonce };
-    packet.extend(tag.to_be_bytes());
-    packet.extend([0; 4]);
-    packet.extend([chunk, 0]);
-    let length = u16::try_from(20 + text.len()).unwrap_or(20);
-    packet.extend(length.to_be_bytes());
-    packet.extend(nonce.to_be_bytes());
-    packet.extend(65_536_u32.to_be_bytes());
-    packet.extend([0, 1, 0, 1]);
-    packet.extend(nonce.to_be_bytes());
-    packet.extend(text.as_bytes());
-    packet.resize(packet.len().next_multiple_of(4), 0);
-    let checksum = crc32c(&packet).to_le_bytes();
-    for (slot, byte) in packet.iter_mut().skip(8).zip(checksum) {
-        *slot = byte;
-    }
-    packet
-}
-
-/// CRC32c (RFC 9260, appendix A).
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
-    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), step);
-    !bytes.iter().fold(u32::MAX, byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_rfc_3720() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-    }
-
-    #[test]
-    fn an_sctp_packet_is_read_as_it_was_made() {
-        let mut packet = vec![0x45; 20];
-        packet.extend(sctp(20_001, 80, INIT_ACK, 77, "x/a"));
-        let read = Sctp::read(&packet).unwrap();
-        let wanted = Sctp {
-            from: 20_001,
-            to: 80,
-            chunk: INIT_ACK,
-            nonce: 77,
-            text: "x/a".to_owned(),
-        };
-        assert_eq!(read, wanted);
-        assert_eq!(Sctp::read(&packet[..30]), None);
     }
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Nine Pods on two nodes, used for all cases: the manifests follow a case's steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use reference::Outcome;
+use serde_json::Value;
 
 use super::ask::{Answers, Asker, Question};
-use super::{Addresses, NAMESPACES, PODS, PORTS, PROTOCOLS, State, port_name};
+use super::objects::{files, home, mark, nodes, service_address, uid};
+use super::{Addresses, NODE, PORTS, PROTOCOLS, State};
 use crate::pod::Sandbox;
 use crate::{Cluster, Netns, Node, Pod, PodId, Testbed, wait};
 
@@ -32,8 +34,6 @@ pub struct Bed {
     objects: usize,
     marks: usize,
     state: State,
-    /// Tables so far.
-    tables: usize,
 }
 
 /// An answer that was not right at first.
@@ -58,13 +58,11 @@ impl Bed {
             files: BTreeMap::new(),
             objects: 2,
             marks: 0,
-            tables: 0,
-            state: State {
-                namespaces: BTreeMap::new(),
-                pods: BTreeMap::new(),
-                policies: BTreeMap::new(),
-            },
+            state: State::empty(),
         };
+        for node in bed.nodes() {
+            made.asker.serve(node.netns(), &node_id(node), &PORTS)?;
+        }
         let first = State::first();
         made.write(&first)?;
         made.cluster.start_all()?;
@@ -78,10 +76,16 @@ impl Bed {
         self.cluster.bed()
     }
 
-    /// Addresses of the Pods that are there.
+    /// Addresses of the Pods that are there, and of the nodes.
     pub fn addresses(&self) -> Addresses {
         let pods = self.pods.iter();
-        pods.map(|(id, pod)| (id.clone(), pod.address)).collect()
+        let pods = pods.map(|(id, pod)| (id.clone(), pod.addresses.clone()));
+        let nodes = self.cluster.bed().nodes().iter();
+        let nodes = nodes.map(|node| {
+            let addresses = vec![node.underlay().into(), node.underlay6().into()];
+            (node_id(node), addresses)
+        });
+        pods.chain(nodes).collect()
     }
 
     /// Brings the cluster to `state`; answers when every switch has acknowledged it.
@@ -119,43 +123,59 @@ impl Bed {
         Ok(())
     }
 
-    /// Every question of the truth table: to Pods' addresses, and through their Services.
+    /// Every question of the truth table, in rounds: from every address of a Pod to those of Pods and
+    /// nodes and through the Pods' Services.
     ///
     /// Conntrack of OVS's userspace datapath (3.1) knows SCTP connections by their addresses and not by
     /// their ports: what is sent from B to A answers any connection from A to B, and one by a Service
-    /// collides with a direct one. So SCTP is asked one way in each table, the other way in the next,
-    /// and to Pods' addresses only.
-    pub fn questions(&self) -> Vec<Question> {
-        let upwards = self.tables.is_multiple_of(2);
+    /// collides with a direct one. So SCTP is asked in four rounds, which know nothing of each other.
+    /// The rest is asked in the first two, a family in each.
+    pub fn rounds(&self) -> [Vec<Question>; 4] {
         let addresses = self.addresses();
-        let mut questions = Vec::new();
-        for from in addresses.keys() {
-            for (to, address) in &addresses {
-                for protocol in PROTOCOLS {
-                    let sctp = protocol == "SCTP";
-                    if sctp && from != to && (from < to) != upwards {
-                        continue;
-                    }
-                    for port in PORTS {
-                        let question = |by_service, address| Question {
-                            from: from.clone(),
-                            to: to.clone(),
-                            by_service,
-                            address,
-                            protocol,
-                            port,
-                            expected: self.state.allows(&addresses, (from, to), protocol, port),
-                        };
-                        questions.push(question(false, *address));
-                        // Whether a Pod reaches itself through a Service is not said by v1.
-                        if from != to && !sctp {
-                            questions.push(question(true, service_address(to)));
-                        }
+        let mut rounds: [Vec<Question>; 4] = Default::default();
+        for (from, to) in self
+            .pods
+            .keys()
+            .flat_map(|from| addresses.keys().map(move |to| (from, to)))
+        {
+            for (src, dst) in pairs(&addresses, from, to) {
+                for (protocol, port) in PROTOCOLS
+                    .into_iter()
+                    .flat_map(|protocol| PORTS.map(|port| (protocol, port)))
+                {
+                    let ends = ((from, src), (to, dst));
+                    let expected = match self.state.judge(&addresses, ends, protocol, port) {
+                        Outcome::Passes => true,
+                        Outcome::Dropped => false,
+                        // The API leaves it open.
+                        Outcome::Either => continue,
+                    };
+                    let question = |by_service, address| Question {
+                        from: from.clone(),
+                        to: to.clone(),
+                        by_service,
+                        address,
+                        protocol,
+                        port,
+                        expected,
+                    };
+                    let [first, other_way, by_service, other_by_service] = &mut rounds;
+                    let mut add = |question: Question| match (protocol, question.by_service) {
+                        ("SCTP", false) if from > to => other_way.push(question),
+                        ("SCTP", true) if from > to => other_by_service.push(question),
+                        ("SCTP", true) => by_service.push(question),
+                        ("TCP" | "UDP", _) if dst.is_ipv6() => other_way.push(question),
+                        _ => first.push(question),
+                    };
+                    add(question(false, dst));
+                    // Whether a Pod reaches itself through a Service is not said by v1.
+                    if from != to && to.namespace != NODE {
+                        add(question(true, service_address(to, dst)));
                     }
                 }
             }
         }
-        questions
+        rounds
     }
 
     /// Asks; who answered each.
@@ -210,9 +230,8 @@ impl Bed {
         self.cluster.put_manifest(MARKS, &marks.join("---\n"))
     }
 
-    /// Forgets all connections, so that every question of the next table is about a new one.
-    pub fn next_table(&mut self) -> Result<()> {
-        self.tables += 1;
+    /// Forgets all connections, so that every question of the next round is about a new one.
+    pub fn forget_connections(&self) -> Result<()> {
         let mut nodes = self.cluster.bed().nodes().iter();
         nodes.try_for_each(|node| node.ovs().appctl("dpctl/flush-conntrack").map(drop))
     }
@@ -247,128 +266,22 @@ impl Bed {
     }
 }
 
-/// The node that a Pod is on, counted from 1: Pods of each namespace are on both.
-fn home(id: &PodId) -> usize {
-    let number = |list: &[&str], word: &str| list.iter().position(|one| *one == word).unwrap_or(0);
-    1 + (number(&NAMESPACES, &id.namespace) + number(&PODS, &id.name)) % 2
-}
-
-fn number(id: &PodId) -> u8 {
-    let at = |byte: Option<&u8>| byte.copied().unwrap_or(0) % 16;
-    at(id.namespace.as_bytes().first()) * 16 + at(id.name.as_bytes().first())
-}
-
-fn uid(id: &PodId) -> String {
-    format!("00000000-0000-4000-8000-0000000000{:02x}", number(id))
-}
-
-fn service_address(id: &PodId) -> IpAddr {
-    Ipv4Addr::new(10, 96, 0, number(id)).into()
-}
-
-/// One object in each, by name of the file. JSON is YAML.
-fn files(state: &State, addresses: &Addresses) -> Result<BTreeMap<String, String>> {
-    let mut files = BTreeMap::new();
-    for (name, labels) in &state.namespaces {
-        let object = json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
-        });
-        files.insert(format!("namespace-{name}.yaml"), object.to_string());
-    }
-    let pods: BTreeSet<&PodId> = state.pods.keys().collect();
-    for id in pods {
-        let name = format!("{}-{}", id.namespace, id.name);
-        files.insert(format!("pod-{name}.yaml"), pod(id, state).to_string());
-        files.insert(format!("service-{name}.yaml"), service(id).to_string());
-        if let Some(address) = addresses.get(id) {
-            let object = slice(id, *address).to_string();
-            files.insert(format!("slice-{name}.yaml"), object);
-        }
-    }
-    for ((namespace, name), policy) in &state.policies {
-        let mut object = serde_json::to_value(policy)?;
-        object["apiVersion"] = json!("networking.k8s.io/v1");
-        object["kind"] = json!("NetworkPolicy");
-        files.insert(
-            format!("policy-{namespace}-{name}.yaml"),
-            object.to_string(),
-        );
-    }
-    Ok(files)
-}
-
-fn pod(id: &PodId, state: &State) -> Value {
-    let ports = PROTOCOLS.iter().flat_map(|protocol| {
-        PORTS.map(|port| {
-            let name = port_name(protocol, port);
-            json!({"name": name, "protocol": protocol, "containerPort": port})
-        })
-    });
-    let ports: Vec<Value> = ports.collect();
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {
-            "namespace": id.namespace, "name": id.name, "uid": uid(id), "labels": state.pods.get(id),
-        },
-        "spec": {
-            "nodeName": format!("node-{}", home(id)),
-            "containers": [{"name": "serve", "ports": ports}],
-        },
+/// Addresses of `from` and `to` that are of one family.
+fn pairs(
+    addresses: &Addresses,
+    from: &PodId,
+    to: &PodId,
+) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+    let of = |id| addresses.get(id).into_iter().flatten().copied();
+    let own: Vec<IpAddr> = of(from).collect();
+    of(to).filter_map(move |dst| {
+        let src = own.iter().find(|src| src.is_ipv4() == dst.is_ipv4());
+        Some((*src?, dst))
     })
 }
 
-fn service_ports() -> Vec<Value> {
-    let ports = PROTOCOLS.iter().flat_map(|protocol| {
-        PORTS.map(
-            |port| json!({"name": port_name(protocol, port), "protocol": protocol, "port": port}),
-        )
-    });
-    ports.collect()
-}
-
-/// The Service of one Pod. It selects by no label: the labels belong to the cases.
-fn service(id: &PodId) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"namespace": id.namespace, "name": format!("s-{}", id.name)},
-        "spec": {"clusterIP": service_address(id), "ports": service_ports()},
-    })
-}
-
-fn slice(id: &PodId, address: IpAddr) -> Value {
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {
-            "namespace": id.namespace, "name": format!("s-{}", id.name),
-            "labels": {"kubernetes.io/service-name": format!("s-{}", id.name)},
-        },
-        "addressType": "IPv4",
-        "ports": service_ports(),
-        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
-    })
-}
-
-/// A Service without address: nothing follows from it.
-fn mark(number: usize) -> String {
-    let object = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"namespace": "x", "name": format!("mark-{number}")},
-        "spec": {"clusterIP": "None", "ports": [{"port": 1}]},
-    });
-    format!("{object}\n")
-}
-
-fn nodes(bed: &Testbed) -> String {
-    let nodes = bed.nodes().iter().zip(1..).map(|(node, index)| {
-        let object = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": node.name()},
-            "spec": {"podCIDR": format!("10.10.{index}.0/24")},
-            "status": {"addresses": [{"type": "InternalIP", "address": node.underlay()}]},
-        });
-        format!("{object}\n")
-    });
-    nodes.collect::<Vec<_>>().join("---\n")
+fn node_id(node: &Node) -> PodId {
+    PodId::new(NODE, &node.name())
 }
 
 /// Asks the controller's API.

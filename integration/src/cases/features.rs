@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The cases, made by feature: peers, ports, targets, rules, conflicts, actions, corner cases of the
-//! API, and random policies.
+//! API, cluster policies, and random policies.
 
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use reference::{Dice, Labels, Vocabulary};
 
+use super::cluster_features;
 use super::draft::{
     Direction, RuleWords, apply, block, delete, everything, expression, label, named_port, one_way,
     peer, policy, port, ports,
@@ -25,11 +26,12 @@ pub fn all(addresses: &Addresses, seed: u64) -> Vec<Case> {
     cases.extend(conflicts(addresses));
     cases.extend(actions());
     cases.extend(corner_cases(addresses));
+    cases.extend(cluster_features::cases(addresses));
     cases.extend(random(seed));
     cases
 }
 
-fn case(feature: &'static str, name: impl Into<String>, steps: Vec<Vec<Step>>) -> Case {
+pub(super) fn case(feature: &'static str, name: impl Into<String>, steps: Vec<Vec<Step>>) -> Case {
     Case {
         feature,
         name: name.into(),
@@ -81,23 +83,29 @@ fn peers(addresses: &Addresses) -> Vec<Case> {
             words.push((name, peer(Some(selector.clone()), Some(pod_selector))));
         }
     }
-    let host = |pod: &str| address(addresses, "y", pod) + "/32";
-    words.extend([
-        ("the address of a Pod".to_owned(), block(&host("b"), &[])),
+    let [b4, b6] = host(addresses, "y", "b");
+    let [c4, c6] = host(addresses, "y", "c");
+    let blocks: [(&str, &str, &[&str]); 10] = [
+        ("the IPv4 address of a Pod", &b4, &[]),
+        ("the IPv6 address of a Pod", &b6, &[]),
+        ("one node's IPv4 addresses", "10.10.1.0/24", &[]),
+        ("one node's IPv6 addresses", "fd00:10:1::/64", &[]),
+        ("all IPv4 addresses but one Pod's", "0.0.0.0/0", &[&c4]),
+        ("all IPv6 addresses but one Pod's", "::/0", &[&c6]),
         (
-            "one node's addresses".to_owned(),
-            block("10.10.1.0/24", &[]),
+            "all IPv4 addresses but a node's",
+            "10.0.0.0/8",
+            &["10.10.2.0/24"],
         ),
         (
-            "all addresses but one Pod's".to_owned(),
-            block("0.0.0.0/0", &[&host("c")]),
+            "all IPv6 addresses but a node's",
+            "fd00::/8",
+            &["fd00:10:2::/64"],
         ),
-        (
-            "all addresses but a node's".to_owned(),
-            block("10.0.0.0/8", &["10.10.2.0/24"]),
-        ),
-        ("addresses of nobody".to_owned(), block("192.0.2.0/24", &[])),
-    ]);
+        ("IPv4 addresses of nobody", "192.0.2.0/24", &[]),
+        ("IPv6 addresses of nobody", "2001:db8::/32", &[]),
+    ];
+    words.extend(blocks.map(|(name, cidr, except)| (name.to_owned(), block(cidr, except))));
     let mut cases = Vec::new();
     for direction in Direction::ALL {
         for (name, peer) in &words {
@@ -108,10 +116,12 @@ fn peers(addresses: &Addresses) -> Vec<Case> {
             peer(None, Some(label("pod", "b"))),
             peer(Some(label("ns", "z")), Some(label("pod", "c"))),
         ];
+        let of_both_families = vec![block(&b4, &[]), block(&b6, &[])];
         for (name, peers) in [
             ("missing", None),
             ("empty list", Some(Vec::new())),
             ("either of two", Some(both)),
+            ("both addresses of a Pod", Some(of_both_families)),
         ] {
             cases.push(simple("peers", name.to_owned(), direction, (peers, None)));
         }
@@ -284,7 +294,8 @@ fn conflicts(addresses: &Addresses) -> Vec<Case> {
     for direction in Direction::ALL {
         let make = |name: &str, rules| one_way(name, label("pod", "a"), direction, rules);
         let to = |peer| vec![(Some(vec![peer]), None)];
-        let host = address(addresses, "z", "b") + "/32";
+        let [v4, v6] = host(addresses, "z", "b");
+        let addresses = vec![block(&v4, &[]), block(&v6, &[])];
         let deny = || make("deny", Vec::new());
         let others = [
             ("all", make("all", vec![(None, None)])),
@@ -296,7 +307,10 @@ fn conflicts(addresses: &Addresses) -> Vec<Case> {
                 "namespaces",
                 make("namespaces", to(peer(Some(label("ns", "y")), None))),
             ),
-            ("addresses", make("addresses", to(block(&host, &[])))),
+            (
+                "addresses",
+                make("addresses", vec![(Some(addresses), None)]),
+            ),
             (
                 "a port",
                 make(
@@ -410,8 +424,8 @@ fn corner_cases(addresses: &Addresses) -> Vec<Case> {
             .map(|number| port(Some(protocol), Some(number)))
             .to_vec()
     };
-    let own = address(addresses, "x", "a") + "/32";
-    let other = address(addresses, "x", "b") + "/32";
+    let [own, own6] = host(addresses, "x", "a");
+    let [other, other6] = host(addresses, "x", "b");
     let both: &[&str] = &["Ingress", "Egress"];
     let mut cases = vec![
         (
@@ -429,16 +443,25 @@ fn corner_cases(addresses: &Addresses) -> Vec<Case> {
         (
             "an exception of one address in another rule's block",
             vec![vec![egress(vec![
-                (Some(vec![block("10.10.0.0/16", &[&other])]), None),
                 (
-                    Some(vec![block(&other, &[])]),
+                    Some(vec![
+                        block("10.10.0.0/16", &[&other]),
+                        block("fd00:10::/32", &[&other6]),
+                    ]),
+                    None,
+                ),
+                (
+                    Some(vec![block(&other, &[]), block(&other6, &[])]),
                     Some(vec![port(None, Some(80))]),
                 ),
             ])]],
         ),
         (
-            "a block of the target's own address",
-            vec![vec![ingress(vec![(Some(vec![block(&own, &[])]), None)])]],
+            "a block of the target's own addresses",
+            vec![vec![ingress(vec![(
+                Some(vec![block(&own, &[]), block(&own6, &[])]),
+                None,
+            )])]],
         ),
         (
             "deny all of a namespace, both ways, then allow within it",
@@ -513,7 +536,10 @@ fn random(seed: u64) -> Vec<Case> {
         blocks: vec![
             ("10.10.0.0/16".to_owned(), owned(&["10.10.1.0/24"])),
             ("10.10.2.0/24".to_owned(), owned(&["10.10.2.2/32"])),
+            ("fd00:10::/32".to_owned(), owned(&["fd00:10:1::/64"])),
+            ("fd00:10:2::/64".to_owned(), owned(&["fd00:10:2::2/128"])),
         ],
+        nodes: owned(&["node-1", "node-2"]),
     };
     let mut dice = Dice::new(seed);
     let one = |number: usize| {
@@ -523,27 +549,53 @@ fn random(seed: u64) -> Vec<Case> {
                 let namespace = dice.pick(&super::NAMESPACES).copied().unwrap_or("x");
                 apply(words.policy(&mut dice, namespace, &format!("random-{at}")))
             });
-            steps.push(policies.collect());
+            let mut policies: Vec<Step> = policies.collect();
+            let of_cluster = (0..dice.below(3)).map(|at| {
+                Step::ApplyCluster(Box::new(
+                    words.cluster_policy(&mut dice, &format!("random-{at}")),
+                ))
+            });
+            policies.extend(of_cluster);
+            steps.push(policies);
         }
         case("random", format!("seed {seed}, number {number}"), steps)
     };
     (0..RANDOM).map(one).collect()
 }
 
-fn address(addresses: &Addresses, namespace: &str, pod: &str) -> String {
-    let found = addresses.get(&PodId::new(namespace, pod));
-    found.map_or_else(|| "192.0.2.1".to_owned(), ToString::to_string)
+/// The IPv4 and the IPv6 address of a Pod, each as a network.
+pub(super) fn host(addresses: &Addresses, namespace: &str, pod: &str) -> [String; 2] {
+    let of = addresses.get(&PodId::new(namespace, pod));
+    let network = |is_ipv4, length, unknown: &str| {
+        let found = of.and_then(|all| all.iter().find(|one| one.is_ipv4() == is_ipv4));
+        let address = found.map_or_else(|| unknown.to_owned(), ToString::to_string);
+        format!("{address}/{length}")
+    };
+    [
+        network(true, 32, "192.0.2.1"),
+        network(false, 128, "2001:db8::1"),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use reference::Outcome;
+
     use super::*;
-    use crate::cases::State;
+    use crate::cases::{NODE, State};
 
     fn addresses() -> Addresses {
-        let pods = State::first().pods.into_keys().zip(1..);
-        pods.map(|(pod, last): (PodId, u8)| (pod, [10, 10, 1 + last % 2, last + 1].into()))
-            .collect()
+        let nodes = ["node-1", "node-2"].map(|name| PodId::new(NODE, name));
+        let all = State::first().pods.into_keys().chain(nodes).zip(1..);
+        let of = |(id, last): (PodId, u8)| {
+            let (node, last) = (1 + last % 2, last + 1);
+            let v4 = Ipv4Addr::new(10, 10, node, last);
+            let v6 = Ipv6Addr::new(0xfd00, 0x10, node.into(), 0, 0, 0, 0, last.into());
+            (id, vec![IpAddr::from(v4), IpAddr::from(v6)])
+        };
+        all.map(of).collect()
     }
 
     #[test]
@@ -567,17 +619,24 @@ mod tests {
                 .iter()
                 .flatten()
                 .for_each(|step| state.change(step));
-            let pods: Vec<&PodId> = state
-                .pods
-                .keys()
-                .filter(|pod| addresses.contains_key(pod))
-                .collect();
-            let verdicts = pods
+            let pods: Vec<&PodId> = addresses.keys().collect();
+            let pairs = pods
                 .iter()
+                .filter(|from| from.namespace != NODE)
                 .flat_map(|from| pods.iter().map(move |to| (*from, *to)));
-            let verdicts = verdicts.filter(|(from, to)| from != to);
+            let mut verdicts = Vec::new();
+            for (from, to) in pairs.filter(|(from, to)| from != to) {
+                let of_both = addresses[from].iter().zip(&addresses[to]);
+                for (src, dst) in of_both.map(|(src, dst)| ((from, *src), (to, *dst))) {
+                    for protocol in PROTOCOLS {
+                        let judge = |port| state.judge(&addresses, (src, dst), protocol, port);
+                        verdicts.extend(PORTS.map(judge));
+                    }
+                }
+            }
             let verdicts: Vec<bool> = verdicts
-                .flat_map(|pair| PORTS.map(|port| state.allows(&addresses, pair, "TCP", port)))
+                .into_iter()
+                .map(|outcome| outcome == Outcome::Passes)
                 .collect();
             verdicts.contains(&true) && verdicts.contains(&false)
         });

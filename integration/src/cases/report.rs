@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use reference::Dice;
 use serde::Serialize;
 
+use super::ask::Question;
 use super::bed::{Bed, Wrong};
 use super::{Case, State, features};
 
@@ -23,6 +25,30 @@ pub struct Selection {
     pub seed: u64,
     /// How many cases; all, unless told.
     pub cases: Option<usize>,
+    /// Which part of them; all, unless told.
+    pub part: Option<Part>,
+}
+
+/// One of several parts of about the same size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which, from 1.
+    number: usize,
+    /// Of how many.
+    of: usize,
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (number, of) = text.split_once('/')?;
+            let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+            (1..=of).contains(&number).then_some(Self { number, of })
+        };
+        read().ok_or_else(|| "write K/N, the K-th of N parts, as in 2/8".to_owned())
+    }
 }
 
 /// What came of the cases of one feature.
@@ -76,7 +102,7 @@ pub fn run(name: &str, selection: Selection, mut progress: impl FnMut(&str)) -> 
             wrong => format!("{wrong} WRONG"),
         };
         progress(&format!(
-            "{number:3}/{} {:<12} {:<52} {verdict}, {} tables in {:.1?}",
+            "{number:3}/{} {:<16} {:<52} {verdict}, {} tables in {:.1?}",
             cases.len(),
             case.feature,
             case.name,
@@ -101,7 +127,12 @@ fn chosen(cases: Vec<Case>, selection: Selection) -> Vec<Case> {
     {
         cases.remove(dice.below(cases.len()));
     }
-    cases
+    let Some(Part { number, of }) = selection.part else {
+        return cases;
+    };
+    let numbered = cases.into_iter().enumerate();
+    let in_part = numbered.filter(|(at, _)| at % of + 1 == number);
+    in_part.map(|(_, case)| case).collect()
 }
 
 fn run_case(bed: &mut Bed, case: &Case, report: &mut Report) -> Result<()> {
@@ -111,18 +142,20 @@ fn run_case(bed: &mut Bed, case: &Case, report: &mut Report) -> Result<()> {
     for (step, number) in case.steps.iter().zip(1..) {
         step.iter().for_each(|change| state.change(change));
         bed.go(state.clone())?;
-        bed.next_table()?;
-        let questions = bed.questions();
         tally.tables += 1;
-        tally.probes += questions.len();
-        let first = bed.judge(&questions)?;
-        let stubborn = insist(bed, &first)?;
-        tally.late += first.len() - stubborn.len();
-        if !stubborn.is_empty() {
-            bed.empty_caches()?;
+        let mut wrong = Vec::new();
+        for questions in bed.rounds() {
+            tally.probes += questions.len();
+            let first = ask(bed, &questions)?;
+            let stubborn = insist(bed, &first)?;
+            tally.late += first.len() - stubborn.len();
+            if !stubborn.is_empty() {
+                bed.empty_caches()?;
+            }
+            let still = insist(bed, &stubborn)?;
+            tally.stale += stubborn.len() - still.len();
+            wrong.extend(still);
         }
-        let wrong = insist(bed, &stubborn)?;
-        tally.stale += stubborn.len() - wrong.len();
         tally.wrong += wrong.len();
         let words =
             |wrong: &Wrong| format!("{} {}, table {number}: {wrong}", case.feature, case.name);
@@ -131,13 +164,19 @@ fn run_case(bed: &mut Bed, case: &Case, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Asks about connections that nobody has opened before; those that were answered wrong.
+fn ask(bed: &mut Bed, questions: &[Question]) -> Result<Vec<Wrong>> {
+    bed.forget_connections()?;
+    bed.judge(questions)
+}
+
 /// Asks what was answered wrong once more, until it is right or patience ends.
 fn insist(bed: &mut Bed, wrong: &[Wrong]) -> Result<Vec<Wrong>> {
     let begin = Instant::now();
     let mut wrong = wrong.to_vec();
     while !wrong.is_empty() && begin.elapsed() < PATIENCE {
         let questions: Vec<_> = wrong.iter().map(|wrong| wrong.question.clone()).collect();
-        wrong = bed.judge(&questions)?;
+        wrong = ask(bed, &questions)?;
     }
     Ok(wrong)
 }
@@ -157,8 +196,8 @@ impl fmt::Display for Wrong {
         };
         write!(
             f,
-            "{} -> {}{way} {}/{} shall be {wanted}, and ",
-            question.from, question.to, question.protocol, question.port
+            "{} -> {}{way} ({}) {}/{} shall be {wanted}, and ",
+            question.from, question.to, question.address, question.protocol, question.port
         )?;
         match &self.seen {
             Some(by) => write!(f, "{by} answers"),
@@ -171,7 +210,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<14} {:>6} {:>7} {:>8} {:>6} {:>6} {:>6}",
+            "{:<16} {:>6} {:>7} {:>8} {:>6} {:>6} {:>6}",
             "feature", "cases", "tables", "probes", "late", "stale", "wrong"
         )?;
         let mut sum = Tally::default();
@@ -203,6 +242,37 @@ fn line(f: &mut fmt::Formatter<'_>, feature: &str, tally: &Tally) -> fmt::Result
     } = tally;
     writeln!(
         f,
-        "{feature:<14} {cases:>6} {tables:>7} {probes:>8} {late:>6} {stale:>6} {wrong:>6}"
+        "{feature:<16} {cases:>6} {tables:>7} {probes:>8} {late:>6} {stale:>6} {wrong:>6}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_all_of_it_and_none_is_in_two() {
+        let case = |number: usize| Case {
+            feature: "peers",
+            name: number.to_string(),
+            steps: Vec::new(),
+        };
+        let cases: Vec<Case> = (0..10).map(case).collect();
+        let mut seen: Vec<Case> = ["1/3", "2/3", "3/3"]
+            .into_iter()
+            .flat_map(|part| {
+                let selection = Selection {
+                    seed: 1,
+                    cases: None,
+                    part: Some(part.parse().unwrap()),
+                };
+                chosen(cases.clone(), selection)
+            })
+            .collect();
+        seen.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(seen, cases);
+        for bad in ["", "3", "0/3", "4/3", "1/0"] {
+            assert!(bad.parse::<Part>().is_err(), "{bad}");
+        }
+    }
 }
