@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 /// A program the bed runs, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
+    ("nft", "nftables"),
     ("ethtool", "ethtool"),
     ("ovs-vswitchd", "openvswitch-switch"),
     ("ovsdb-server", "openvswitch-common"),

@@ -6,13 +6,15 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
 use ovsdb_client::{Client, Monitor, Outcome, Remote, Replica, RowError};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::{Config, Datapath};
 use crate::desired::{self, DATABASE, DesiredError, Observed, desired};
 use crate::neighbours::{Keeper, Known};
+use crate::nft::Nft;
+use crate::ruleset::{TABLE, Wanted};
+use crate::told::Told;
 use crate::underlay::{Link, Underlay, UnderlayError};
 use crate::unixctl::{Unixctl, UnixctlError};
 use crate::{host, kernel};
@@ -42,17 +44,18 @@ pub struct Agent {
     next_round: Instant,
     /// Since when vswitchd waits for somebody to restore its flows.
     restoring_since: Option<Instant>,
-    /// The peers of the last round.
-    peers: Vec<IpAddr>,
+    /// What the controller had told in the last round.
+    told: Told,
     /// The link of the tunnel endpoint in the last round, and its number in OVSDB then: a new
     /// vswitchd makes it anew, and knows no neighbours.
     endpoint: Option<String>,
     endpoint_ifindex: Option<i64>,
-    /// The Pod CIDRs of the cluster, and the gateway port's number in OVSDB, in the last round.
-    cluster_cidrs: Vec<IpNetwork>,
+    /// The gateway port's number in OVSDB, in the last round.
     gateway_ifindex: Option<i64>,
+    nft: Nft,
     complaint: Complaint,
     gateway_complaint: Complaint,
+    nft_complaint: Complaint,
 }
 
 /// Why a connection to OVSDB is given up.
@@ -135,13 +138,14 @@ impl Agent {
             started: now,
             next_round: now,
             restoring_since: None,
-            peers: Vec::new(),
+            told: Told::default(),
             endpoint: None,
             endpoint_ifindex: None,
-            cluster_cidrs: Vec::new(),
             gateway_ifindex: None,
+            nft: Nft::default(),
             complaint: Complaint::default(),
             gateway_complaint: Complaint::default(),
+            nft_complaint: Complaint::default(),
         })
     }
 
@@ -198,23 +202,21 @@ impl Agent {
         Ok(overdue.filter(|_| !self.observed.restore_overdue))
     }
 
-    /// Whether OVSDB says what calls for a round at once: other peers, other Pod CIDRs, or a new
-    /// vswitchd.
+    /// Whether OVSDB says what calls for a round at once: something else from the controller, or a
+    /// new vswitchd.
     fn has_news(&mut self, replica: &Replica) -> Result<bool, RowError> {
-        let peers = desired::peers(&self.config, replica)?;
+        let told = Told::read(&self.config, replica)?;
         let ifindex = match &self.endpoint {
             None => None,
             Some(name) => desired::ifindex(replica, name)?,
         };
-        let cidrs = desired::cluster_cidrs(&self.config, replica)?;
         let gateway = desired::ifindex(replica, desired::GATEWAY)?;
-        if (&peers, ifindex) == (&self.peers, self.endpoint_ifindex)
-            && (&cidrs, gateway) == (&self.cluster_cidrs, self.gateway_ifindex)
+        if told == self.told && (ifindex, gateway) == (self.endpoint_ifindex, self.gateway_ifindex)
         {
             return Ok(false);
         }
-        (self.peers, self.endpoint_ifindex) = (peers, ifindex);
-        (self.cluster_cidrs, self.gateway_ifindex) = (cidrs, gateway);
+        self.told = told;
+        (self.endpoint_ifindex, self.gateway_ifindex) = (ifindex, gateway);
         self.keeper.hurry();
         Ok(true)
     }
@@ -251,6 +253,8 @@ impl Agent {
 
     /// Looks at the underlay, keeps neighbours warm, and says how soon to look again.
     async fn round(&mut self, replica: &Replica) -> Duration {
+        // Before the peers are said to be reachable: they must be let in.
+        let rules_are_wrong = self.keep_rules().await;
         match self.keep_neighbours(replica).await {
             Ok(()) => self.complaint.resolved("tunnels can be used"),
             Err(cause) => {
@@ -273,11 +277,41 @@ impl Agent {
         };
         let resolved = &self.observed.resolved;
         let missing = self
+            .told
             .peers
             .iter()
             .filter(|peer| !resolved.contains(peer))
             .count();
-        self.keeper.pause(missing + usize::from(host_is_wrong))
+        let wrong = [rules_are_wrong, host_is_wrong].map(usize::from);
+        self.keeper
+            .pause(missing + wrong.into_iter().sum::<usize>())
+    }
+
+    /// Keeps our table of nftables; whether it is wrong.
+    async fn keep_rules(&mut self) -> bool {
+        let wanted = Wanted {
+            encap_ip: self.config.encap_ip,
+            peers: &self.told.peers,
+            pod_cidrs: &self.told.pod_cidrs,
+            cluster_cidrs: &self.told.cluster_cidrs,
+            not_masqueraded: &self.config.not_masqueraded,
+            node_ports: &self.told.node_ports,
+        };
+        match self.nft.keep(&wanted).await {
+            Ok(changed) => {
+                if changed {
+                    tracing::info!("put the table {TABLE} of nftables in place");
+                }
+                self.nft_complaint.resolved("nftables are as configured");
+                false
+            }
+            Err(cause) => {
+                self.nft_complaint.warn(&format!(
+                    "node ports, masquerading and the guard of the tunnel may not work: {cause}"
+                ));
+                true
+            }
+        }
     }
 
     /// Keeps the way between the node's own kernel and the Pods.
@@ -294,7 +328,8 @@ impl Agent {
         if kernel::allow_forwarding()? {
             tracing::info!("let the kernel forward packets");
         }
-        let plan = host::plan(&self.cluster_cidrs, &present);
+        let own = self.underlay.addresses().await?;
+        let plan = host::plan(&host::networks(&self.told, &own), &present);
         if plan.is_empty() {
             return Ok(());
         }
@@ -302,7 +337,7 @@ impl Agent {
         tracing::info!(
             added = plan.add.len(),
             removed = plan.remove.len(),
-            "routes of this node to Pods"
+            "routes of this node to Pods and Services"
         );
         Ok(())
     }
@@ -328,7 +363,7 @@ impl Agent {
         if resolved != self.observed.resolved {
             tracing::info!(
                 resolved = resolved.len(),
-                peers = self.peers.len(),
+                peers = self.told.peers.len(),
                 "link-layer addresses of tunnel peers"
             );
             self.observed.resolved = resolved;
@@ -345,11 +380,11 @@ impl Agent {
         };
         let round = self
             .keeper
-            .plan(self.started.elapsed(), &self.peers, &known);
+            .plan(self.started.elapsed(), &self.told.peers, &known);
         self.underlay
             .probe(self.config.encap_ip, link.index, round.probe)
             .await?;
-        Ok(self.keeper.resolved(&self.peers, &known.routes))
+        Ok(self.keeper.resolved(&self.told.peers, &known.routes))
     }
 
     /// vswitchd sends tunnelled packets through the bridge that has the tunnel endpoint address.
@@ -360,7 +395,7 @@ impl Agent {
     ) -> Result<BTreeSet<IpAddr>, NoTunnels> {
         let bridge = link.name.as_str();
         self.expect_netdev_bridge(replica, bridge)?;
-        if self.peers.is_empty() {
+        if self.told.peers.is_empty() {
             return Ok(BTreeSet::new());
         }
         let mut vswitchd = Unixctl::connect(&self.config.ovs_rundir).await?;
@@ -371,7 +406,7 @@ impl Agent {
         };
         let round = self
             .keeper
-            .plan(self.started.elapsed(), &self.peers, &known);
+            .plan(self.started.elapsed(), &self.told.peers, &known);
         self.underlay
             .probe(self.config.encap_ip, link.index, round.probe)
             .await?;
@@ -381,7 +416,7 @@ impl Agent {
                 .await?;
             self.keeper.taken(neighbour);
         }
-        Ok(self.keeper.resolved(&self.peers, &known.routes))
+        Ok(self.keeper.resolved(&self.told.peers, &known.routes))
     }
 
     fn expect_netdev_bridge(&self, replica: &Replica, bridge: &str) -> Result<(), NoTunnels> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
+use ipnetwork::IpNetwork;
 use nix::sys::utsname::uname;
 use ovsdb_client::Remote;
 
@@ -61,6 +62,11 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(576..=65535))]
     underlay_mtu: Option<u32>,
 
+    /// Networks that see the addresses of Pods, not this node's, such as 10.0.0.0/8,fd00::/8; Pods and
+    /// nodes of the cluster always do
+    #[arg(long, value_delimiter = ',', env = "CULVERT_NO_MASQUERADE_CIDRS")]
+    no_masquerade_cidrs: Vec<IpNetwork>,
+
     /// Form of the log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -95,6 +101,7 @@ impl Args {
             managers: self.manager.into_iter().collect(),
             datapath: self.datapath,
             underlay_mtu: self.underlay_mtu,
+            not_masqueraded: self.no_masquerade_cidrs,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ovsdb: self.ovsdb,
             ovs_rundir,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnetwork::IpNetwork;
 use ovsdb_client::Remote;
 
 /// The settings of one node.
@@ -25,6 +26,8 @@ pub struct Config {
     pub datapath: Datapath,
     /// The MTU of the underlay in bytes; `None` for that of the link with [`Config::encap_ip`].
     pub underlay_mtu: Option<u32>,
+    /// Networks outside the cluster that see the addresses of Pods.
+    pub not_masqueraded: Vec<IpNetwork>,
     /// What is written to `external_ids:culvert-agent`.
     pub version: String,
     /// Where ovsdb-server listens.

@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
 use ovsdb_client::{
     Condition, Datum, MonitorRequest, Mutation, Replica, Row, RowError, Transaction, Uuid,
 };
@@ -152,31 +151,6 @@ pub fn desired(
         Some(row) => planner.bridge(row)?,
     }
     Ok(planner.plan)
-}
-
-/// The tunnel addresses of the other nodes, in the controller's order.
-///
-/// # Errors
-/// If a row has another shape than the schema of Open vSwitch says.
-pub fn peers(config: &Config, replica: &Replica) -> Result<Vec<IpAddr>, RowError> {
-    let Some(row) = bridge(replica, &config.bridge)? else {
-        return Ok(Vec::new());
-    };
-    Ok(parse_peers(row)?.unwrap_or_default())
-}
-
-/// The Pod CIDRs of the cluster that the controller has written, in its order. A word that is no
-/// network is left out.
-///
-/// # Errors
-/// If a row has another shape than the schema of Open vSwitch says.
-pub fn cluster_cidrs(config: &Config, replica: &Replica) -> Result<Vec<IpNetwork>, RowError> {
-    let Some(row) = bridge(replica, &config.bridge)? else {
-        return Ok(Vec::new());
-    };
-    let text = row.map_value("external_ids", "culvert-cluster-cidrs")?;
-    let words = text.unwrap_or_default().split(',');
-    Ok(words.filter_map(|word| word.trim().parse().ok()).collect())
 }
 
 /// The `datapath_type` of a bridge, `None` if there is no bridge of this name.
@@ -449,7 +423,11 @@ impl Planner<'_> {
     }
 }
 
-fn bridge<'a>(replica: &'a Replica, name: &str) -> Result<Option<&'a Arc<Row>>, RowError> {
+/// The bridge of this name.
+pub(crate) fn bridge<'a>(
+    replica: &'a Replica,
+    name: &str,
+) -> Result<Option<&'a Arc<Row>>, RowError> {
     named(replica, "Bridge", name)
 }
 

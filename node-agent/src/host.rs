@@ -3,13 +3,15 @@
 //!
 //! Pods are one hop away, behind a router with the link-layer address that every Pod's gateway has.
 //! The kernel resolves nothing and floods nothing: the router is a permanent neighbour, and each Pod
-//! CIDR of the cluster is a route to it. Routes are told apart from those of others by their protocol.
+//! CIDR of the cluster and each network and address of Services is a route to it. Routes are told apart
+//! from those of others by their protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
+use crate::told::Told;
 use crate::underlay::MacAddress;
 
 /// The router behind the gateway port, as in Pods.
@@ -58,16 +60,28 @@ impl Plan {
     }
 }
 
-/// What must change so that the kernel reaches the Pods in `cidrs`.
-pub fn plan(cidrs: &[IpNetwork], present: &Present) -> Plan {
-    let wanted: BTreeSet<IpNetwork> = cidrs.iter().filter_map(network).collect();
+/// The networks that this node reaches by its gateway port. A Service may have the address of a node
+/// (`status.loadBalancer` sometimes names one): such an address stays where it is.
+pub fn networks(told: &Told, own: &BTreeSet<IpAddr>) -> BTreeSet<IpNetwork> {
+    let addresses = told.service_addresses.iter();
+    let elsewhere =
+        addresses.filter(|address| !own.contains(address) && !told.peers.contains(address));
+    let cidrs = told.cluster_cidrs.iter().chain(&told.service_cidrs);
+    cidrs
+        .filter_map(network)
+        .chain(elsewhere.copied().map(IpNetwork::from))
+        .collect()
+}
+
+/// What must change so that the kernel reaches the networks in `wanted`.
+pub fn plan(wanted: &BTreeSet<IpNetwork>, present: &Present) -> Plan {
     let routers = wanted.iter().map(router);
     let missing = |router: &IpAddr| present.neighbours.get(router) != Some(&ROUTER_MAC);
     Plan {
         up: !present.up,
         neighbours: routers.filter(missing).collect(),
         add: wanted.difference(&present.routes).copied().collect(),
-        remove: present.routes.difference(&wanted).copied().collect(),
+        remove: present.routes.difference(wanted).copied().collect(),
     }
 }
 
@@ -79,7 +93,7 @@ pub fn router(network: &IpNetwork) -> IpAddr {
     }
 }
 
-/// A CIDR without host bits, as the kernel lists it. A default route is no Pod CIDR: it would take
+/// A CIDR without host bits, as the kernel lists it. A default route is nobody's CIDR: it would take
 /// the node off the network.
 fn network(cidr: &IpNetwork) -> Option<IpNetwork> {
     let network = IpNetwork::new(cidr.network(), cidr.prefix()).ok()?;
@@ -90,8 +104,13 @@ fn network(cidr: &IpNetwork) -> Option<IpNetwork> {
 mod tests {
     use super::*;
 
-    fn cidrs(texts: &[&str]) -> Vec<IpNetwork> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    fn cidrs(texts: &[&str]) -> BTreeSet<IpNetwork> {
+        let cluster_cidrs = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let told = Told {
+            cluster_cidrs,
+            ..Told::default()
+        };
+        networks(&told, &BTreeSet::new())
     }
 
     fn carry_out(plan: &Plan, present: &mut Present) {
@@ -112,7 +131,7 @@ mod tests {
         assert!(first.up);
         assert_eq!(first.neighbours.len(), 2);
         let networks = cidrs(&["10.10.1.0/24", "10.10.2.0/24", "fd00:10::/64"]);
-        assert_eq!(first.add, networks.into_iter().collect());
+        assert_eq!(first.add, networks);
         carry_out(&first, &mut present);
         assert!(plan(&wanted, &present).is_empty());
     }
@@ -123,7 +142,7 @@ mod tests {
         let both = plan(&cidrs(&["10.10.1.0/24", "10.10.2.0/24"]), &present);
         carry_out(&both, &mut present);
         let less = plan(&cidrs(&["10.10.1.0/24"]), &present);
-        assert_eq!(less.remove, cidrs(&["10.10.2.0/24"]).into_iter().collect());
+        assert_eq!(less.remove, cidrs(&["10.10.2.0/24"]));
         assert!(less.add.is_empty() && less.neighbours.is_empty());
     }
 
@@ -141,5 +160,27 @@ mod tests {
     fn the_default_route_is_never_ours() {
         let plan = plan(&cidrs(&["0.0.0.0/0", "::/0"]), &Present::default());
         assert!(plan.add.is_empty() && plan.neighbours.is_empty());
+    }
+
+    #[test]
+    fn services_are_reached_but_for_addresses_that_nodes_have() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let told = Told {
+            peers: vec![address("192.0.2.12")],
+            service_cidrs: vec!["10.96.0.0/12".parse().unwrap()],
+            service_addresses: ["192.0.2.11", "192.0.2.12", "198.51.100.7", "2001:db8::7"]
+                .map(address)
+                .into(),
+            ..Told::default()
+        };
+        let own = [address("192.0.2.11")].into();
+        let found: Vec<_> = networks(&told, &own)
+            .iter()
+            .map(IpNetwork::to_string)
+            .collect();
+        assert_eq!(
+            found,
+            ["10.96.0.0/12", "198.51.100.7/32", "2001:db8::7/128"]
+        );
     }
 }

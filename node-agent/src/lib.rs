@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prepares an Open vSwitch node for Culvert and keeps it so.
 //!
-//! [`desired`], [`host`] and [`neighbours`] decide and do no IO; [`agent`] runs what they decide
-//! through OVSDB, netlink ([`underlay`], [`kernel`]) and the control socket of vswitchd
-//! ([`unixctl`]).
+//! [`desired`], [`host`], [`ruleset`] and [`neighbours`] decide and do no IO, of what [`told`] reads;
+//! [`agent`] runs what they decide through OVSDB, netlink ([`underlay`], [`kernel`]), nftables
+//! ([`nft`]) and the control socket of vswitchd ([`unixctl`]).
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -13,6 +13,9 @@ pub mod desired;
 pub mod host;
 pub mod kernel;
 pub mod neighbours;
+pub mod nft;
+pub mod ruleset;
 pub mod telemetry;
+pub mod told;
 pub mod underlay;
 pub mod unixctl;

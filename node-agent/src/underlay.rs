@@ -3,7 +3,7 @@
 
 mod routes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -139,6 +139,26 @@ impl Underlay {
             }
         }
         Ok(name.zip(mtu).map(|(name, mtu)| Link { index, name, mtu }))
+    }
+
+    /// All addresses of this node.
+    ///
+    /// # Errors
+    /// If the kernel cannot be asked.
+    pub async fn addresses(&self) -> Result<BTreeSet<IpAddr>, UnderlayError> {
+        let error = failed("list addresses");
+        let list = self.handle.address().get().execute();
+        let messages: Vec<_> = list.try_collect().await.map_err(|cause| error(&cause))?;
+        let attributes = messages.iter().flat_map(|message| &message.attributes);
+        Ok(attributes
+            .filter_map(|attribute| match attribute {
+                // With a peer the one, without it the other.
+                AddressAttribute::Local(address) | AddressAttribute::Address(address) => {
+                    Some(*address)
+                }
+                _ => None,
+            })
+            .collect())
     }
 
     /// The routes of the main table, of all links or of one.

@@ -62,6 +62,18 @@ fn get(node: &Node, record: &str, column: &str) -> String {
     text.trim().trim_matches('"').to_owned()
 }
 
+/// Writes a key as the controller does.
+fn tell(node: &Node, key_and_value: &str) {
+    let set = format!("set Bridge br-int external_ids:{key_and_value}");
+    node.ovs().vsctl(&set).unwrap();
+}
+
+fn nft(node: &Node, words: &str) -> String {
+    let program = ["netns", "exec", node.netns().name(), "nft"];
+    let words: Vec<_> = program.into_iter().chain(words.split(' ')).collect();
+    command::run("ip", &words).unwrap()
+}
+
 /// Everything the agent may write, and the versions of rows that nobody else writes.
 fn state(node: &Node) -> String {
     let mut state = String::new();
@@ -301,6 +313,78 @@ fn the_nodes_kernel_has_a_route_to_every_pod_cidr_also_when_the_port_is_made_ane
     become_right("the route that was taken away", &[one]);
     let foreign = ip("route show 192.0.2.0/24").unwrap();
     assert!(foreign.contains("culvert-gw"), "{foreign}");
+}
+
+#[test]
+fn services_are_routed_to_the_gateway_port_but_not_the_nodes_own_addresses() {
+    let bed = bed("svcrt", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "agent", &[]);
+    tell(node, "culvert-service-cidrs=\"10.96.0.0/12,fd00:96::/112\"");
+    tell(
+        node,
+        "culvert-service-addresses=\"10.98.0.11,198.51.100.7,2001:db8::7\"",
+    );
+    let wanted = "10.96.0.0/12 via 169.254.1.1 dev culvert-gw src 10.98.0.11 onlink
+198.51.100.7 via 169.254.1.1 dev culvert-gw src 10.98.0.11 onlink
+2001:db8::7 via fe80::1 dev culvert-gw metric 1024 pref medium
+fd00:96::/112 via fe80::1 dev culvert-gw metric 1024 pref medium";
+    let found = || {
+        let list = |family| node.netns().ip(&format!("{family} route show proto 193"));
+        let routes = list("-4").unwrap() + &list("-6").unwrap();
+        Vec::from_iter(routes.lines().map(str::trim)).join("\n")
+    };
+    wait::until_true("routes to Services", LIMIT, || Ok(found() == wanted))
+        .unwrap_or_else(|error| panic!("{error}: {}", found()));
+}
+
+#[test]
+fn our_table_of_nftables_is_kept_and_those_of_others_are_left_alone() {
+    let bed = bed("nft", 1);
+    let node = bed.node(1).unwrap();
+    nft(
+        node,
+        "add table inet others { chain input { type filter hook input priority 0; }; }",
+    );
+    let others = nft(node, "list table inet others");
+    start(&bed, "agent", &[]);
+    let becomes = |what: &str, is_right: &dyn Fn(&str) -> bool| {
+        wait::until_true(what, LIMIT, || Ok(is_right(&nft(node, "list ruleset")))).unwrap();
+    };
+    becomes("a table", &|rules| rules.contains("table inet culvert"));
+    tell(node, "culvert-pod-cidrs=\"10.10.1.0/24,fd00:10:1::/64\"");
+    tell(node, "culvert-cluster-cidrs=\"10.10.1.0/24,10.10.2.0/24\"");
+    tell(node, "culvert-node-ports=\"tcp/30000-30005,udp/30053\"");
+    tell(node, "culvert-peers=\"10.98.0.12\"");
+    becomes("rules of what was told", &|rules| {
+        [
+            "dnat ip to 10.10.1.0",
+            "udp . 30053",
+            "ip saddr != @peers-ipv4 drop",
+            "10.10.1.0",
+        ]
+        .iter()
+        .all(|part| rules.contains(part))
+            && rules.contains("elements = { 10.98.0.12 }")
+    });
+
+    // Whatever somebody does to it, it comes back.
+    let right = nft(node, "--stateless list table inet culvert");
+    nft(node, "delete table inet culvert");
+    let whole = |rules: &str| rules.contains(right.trim());
+    becomes("the table that was deleted", &whole);
+    nft(node, "flush chain inet culvert to-outside");
+    becomes("the chain that was flushed", &whole);
+    nft(
+        node,
+        "delete element inet culvert node-ports { udp . 30053 }",
+    );
+    becomes("the port that was deleted", &whole);
+    assert_eq!(nft(node, "list table inet others"), others);
+
+    // What the agent had made stays until it is told to go.
+    bed.stop("agent").unwrap();
+    assert!(whole(&nft(node, "list ruleset")));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn config() -> Config {
         managers: ["tcp:10.99.0.1:6640".to_owned()].into(),
         datapath: Datapath::Netdev,
         underlay_mtu: None,
+        not_masqueraded: Vec::new(),
         version: "0.1.0".to_owned(),
         ovsdb: Remote::Unix("/db.sock".into()),
         ovs_rundir: "/".into(),
