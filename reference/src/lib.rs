@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A naive reading of the policy APIs, sentence by sentence; shares no code with the compiler.
+//! A naive reading of the policy APIs and of Services, sentence by sentence; shares no code with the compiler.
 #![forbid(unsafe_code)]
 
 mod cluster;
 mod dice;
 mod random;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use cluster::{Host, Outcome, Rules, judge};
 pub use dice::Dice;
 pub use random::Vocabulary;
+pub use services::{
+    Attempt, CLIENT, Client, Place, Row, Scene, Sender, Site, SiteNode, Treatment, scenes, treat,
+};
 
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
