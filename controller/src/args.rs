@@ -27,8 +27,8 @@ use clap::{Parser, ValueEnum};
 )]
 pub struct Args {
     /// Where the objects come from: dir:PATH, a directory of Kubernetes manifests (YAML or JSON; Node,
-    /// Namespace, Pod, Service, EndpointSlice, NetworkPolicy, ClusterNetworkPolicy). Changes of files
-    /// are followed.
+    /// Namespace, Pod, Service, EndpointSlice, ServiceCIDR, NetworkPolicy, ClusterNetworkPolicy). Changes
+    /// of files are followed.
     #[arg(long, value_name = "dir:PATH")]
     pub source: Source,
 

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, ServiceCIDR};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy_compiler::crd::{self, ClusterNetworkPolicy};
 use policy_compiler::{Kind, Object, ObjectKey, ingest};
@@ -228,7 +228,7 @@ fn object(api_version: &str, kind: &str, value: Value) -> Outcome {
     let known = match kind {
         "Node" | "Namespace" | "Pod" | "Service" => "v1",
         "EndpointSlice" => "discovery.k8s.io/v1",
-        "NetworkPolicy" => "networking.k8s.io/v1",
+        "NetworkPolicy" | "ServiceCIDR" => "networking.k8s.io/v1",
         "ClusterNetworkPolicy" => crd::API_VERSION,
         _ => "",
     };
@@ -257,6 +257,9 @@ fn object(api_version: &str, kind: &str, value: Value) -> Outcome {
         "Pod" => read(&value, Object::Pod, |o: &mut Pod| &mut o.metadata),
         "Service" => read(&value, Object::Service, |o: &mut Service| &mut o.metadata),
         "EndpointSlice" => read(&value, Object::EndpointSlice, |o: &mut EndpointSlice| {
+            &mut o.metadata
+        }),
+        "ServiceCIDR" => read(&value, Object::ServiceCidr, |o: &mut ServiceCIDR| {
             &mut o.metadata
         }),
         "NetworkPolicy" => read(&value, Object::NetworkPolicy, |o: &mut NetworkPolicy| {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, ServiceCIDR};
 use openflow_codec::PortNo;
 
 use crate::crd::ClusterNetworkPolicy;
@@ -26,6 +26,7 @@ pub enum Object {
     Pod(Box<Pod>),
     Service(Box<Service>),
     EndpointSlice(Box<EndpointSlice>),
+    ServiceCidr(Box<ServiceCIDR>),
     NetworkPolicy(Box<NetworkPolicy>),
     ClusterNetworkPolicy(Box<ClusterNetworkPolicy>),
 }
@@ -39,6 +40,7 @@ impl Object {
             Self::Pod(_) => Kind::Pod,
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::NetworkPolicy(_) => Kind::NetworkPolicy,
             Self::ClusterNetworkPolicy(_) => Kind::ClusterNetworkPolicy,
         }

@@ -174,6 +174,7 @@ impl Compiler {
         self.own_pipeline();
         dirty.policies.extend(self.policies.all());
         dirty.services.extend(self.services.all());
+        dirty.ranges.extend(self.services.all_ranges());
     }
 
     fn own_pipeline(&mut self) {

@@ -12,9 +12,12 @@ mod node;
 mod pod;
 mod selector;
 mod service;
+mod service_cidr;
 
 use crate::change::Object;
-use crate::model::{EndpointSlice, Kind, Labels, Name, Node, ObjectKey, Pod, Policy, Service};
+use crate::model::{
+    EndpointSlice, Kind, Labels, Name, Node, ObjectKey, Pod, Policy, Service, ServiceCidr,
+};
 
 /// Why an object is refused: the field, what is wrong with it and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +46,7 @@ pub(crate) enum Parsed {
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),
+    ServiceCidr(ServiceCidr),
     Policy(Policy),
 }
 
@@ -59,6 +63,7 @@ pub fn key(object: &Object) -> Result<ObjectKey, Rejected> {
         Object::Pod(o) => (Kind::Pod, &o.metadata),
         Object::Service(o) => (Kind::Service, &o.metadata),
         Object::EndpointSlice(o) => (Kind::EndpointSlice, &o.metadata),
+        Object::ServiceCidr(o) => (Kind::ServiceCidr, &o.metadata),
         Object::NetworkPolicy(o) => (Kind::NetworkPolicy, &o.metadata),
         Object::ClusterNetworkPolicy(o) => (Kind::ClusterNetworkPolicy, &o.metadata),
     };
@@ -76,6 +81,7 @@ pub(crate) fn parse(object: &Object) -> Result<Parsed, Rejected> {
         Object::Pod(o) => Parsed::Pod(pod::parse(o)?),
         Object::Service(o) => Parsed::Service(service::parse(o)?),
         Object::EndpointSlice(o) => Parsed::EndpointSlice(endpoint_slice::parse(o)?),
+        Object::ServiceCidr(o) => Parsed::ServiceCidr(service_cidr::parse(o)?),
         Object::NetworkPolicy(o) => Parsed::Policy(network_policy::parse(o)?),
         Object::ClusterNetworkPolicy(o) => Parsed::Policy(cluster_network_policy::parse(o)?),
     })

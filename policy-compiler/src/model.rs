@@ -25,7 +25,10 @@ pub use policy::{
     Direction, NamespaceScope, Peer, Policy, PortMatch, Ports, Protocol, Rule, RuleAction, Tier,
 };
 pub use selector::{Operator, Requirement, Selector};
-pub use service::{Endpoint, EndpointSlice, Service, ServicePort, TargetPort};
+pub use service::{
+    Candidate, CandidateState, Distribution, Endpoint, EndpointSlice, Service, ServiceCidr,
+    ServicePort, TargetPort, TrafficPolicy,
+};
 
 /// Label every namespace carries with its own name (set by the API server).
 pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";

@@ -19,6 +19,8 @@ pub(super) struct Dirty {
     pub(super) attachments_of: BTreeSet<ObjectKey>,
     /// Services.
     pub(super) services: BTreeSet<ObjectKey>,
+    /// Ranges of cluster addresses.
+    pub(super) ranges: BTreeSet<ObjectKey>,
     /// Namespaces whose Services take their endpoints from Pods.
     pub(super) endpoints_in: BTreeSet<Name>,
     /// Nodes whose own port changed.

@@ -10,8 +10,8 @@ use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
-    Addresses, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service, ServicePort,
-    TargetPort,
+    Addresses, CandidateState, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
+    ServiceCidr, ServicePort, TargetPort,
 };
 use crate::pipeline::group;
 use crate::stage;
@@ -21,6 +21,8 @@ use crate::stage;
 pub(super) struct Services {
     services: BTreeMap<ObjectKey, Service>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
+    /// Where cluster addresses come from.
+    ranges: BTreeMap<ObjectKey, ServiceCidr>,
     /// Slices of a Service.
     slices_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Group numbers: who has which.
@@ -64,6 +66,11 @@ impl Services {
         dirty.services.insert(key);
     }
 
+    /// Every range of cluster addresses.
+    pub(super) fn all_ranges(&self) -> impl Iterator<Item = ObjectKey> {
+        self.ranges.keys().cloned()
+    }
+
     /// Every Service.
     pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
         self.services.keys().cloned()
@@ -101,6 +108,19 @@ impl Services {
                 .insert(key);
             dirty.services.insert(service);
         }
+    }
+
+    pub(super) fn set_range(
+        &mut self,
+        key: ObjectKey,
+        range: Option<ServiceCidr>,
+        dirty: &mut Dirty,
+    ) {
+        match range {
+            Some(range) => self.ranges.insert(key.clone(), range),
+            None => self.ranges.remove(&key),
+        };
+        dirty.ranges.insert(key);
     }
 
     /// Services of a namespace whose endpoints come from Pods.
@@ -163,9 +183,22 @@ impl Compiler {
                 .services
                 .extend(self.services.selecting_in(&namespace));
         }
+        for key in std::mem::take(&mut dirty.ranges) {
+            self.settle_range(&key);
+        }
         for key in std::mem::take(&mut dirty.services) {
             self.settle_service(&key);
         }
+    }
+
+    /// Addresses of a range that no Service has are nobody's, not the world's.
+    fn settle_range(&mut self, key: &ObjectKey) {
+        let range = self.services.ranges.get(key);
+        let cidrs = range.into_iter().flat_map(|range| &range.cidrs);
+        let carried = cidrs.filter(|cidr| self.families.contains(Family::of_network(**cidr)));
+        let wanted = carried.map(|cidr| stage::service::unallocated(*cidr));
+        let wanted = wanted.collect();
+        self.own(Owner::Object(key.clone()), &Scope::Cluster, wanted);
     }
 
     fn settle_service(&mut self, key: &ObjectKey) {
@@ -225,7 +258,9 @@ impl Compiler {
                     address: *address,
                     port: *number,
                 };
-                endpoints.extend(slice.ready.iter().map(at));
+                let ready = slice.endpoints.iter();
+                let ready = ready.filter(|one| one.state == CandidateState::Ready);
+                endpoints.extend(ready.map(|one| at(&one.address)));
             }
         }
         if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {

@@ -152,6 +152,7 @@ impl Compiler {
             }
             Parsed::Service(service) => self.services.set(key, Some(service), dirty),
             Parsed::EndpointSlice(slice) => self.services.set_slice(key, Some(slice), dirty),
+            Parsed::ServiceCidr(range) => self.services.set_range(key, Some(range), dirty),
             Parsed::Policy(policy) => {
                 let changed = self.identities.name_keys(attribute_keys(&policy));
                 self.identify_again(&changed, dirty);
@@ -171,6 +172,7 @@ impl Compiler {
             }
             Kind::Service => self.services.set(key.clone(), None, dirty),
             Kind::EndpointSlice => self.services.set_slice(key.clone(), None, dirty),
+            Kind::ServiceCidr => self.services.set_range(key.clone(), None, dirty),
             Kind::Namespace | Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => {
                 self.stages.rules.push((key.clone(), None))
             }

@@ -70,3 +70,20 @@ pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, Rejected> {
     text.parse()
         .map_err(|_| Rejected::new(field, format!("{text:?} is not an IP address")))
 }
+
+/// What an address is, if it is no unicast address that can be routed.
+pub(super) fn special(address: IpAddr) -> Option<&'static str> {
+    let link_local = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified address"),
+        _ if address.is_loopback() => Some("a loopback address"),
+        _ if link_local(address) => Some("a link-local address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped address"),
+        _ => None,
+    }
+}

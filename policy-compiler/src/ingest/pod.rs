@@ -49,9 +49,21 @@ pub(super) fn parse(object: &Object) -> Result<Pod, Rejected> {
             .unwrap_or_default(),
         host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
+        ready: ready(object),
+        terminating: object.metadata.deletion_timestamp.is_some(),
         addresses: addresses(object),
         named_ports: named_ports.into(),
     })
+}
+
+fn ready(object: &Object) -> bool {
+    let conditions = object
+        .status
+        .as_ref()
+        .map(|status| status.conditions.iter());
+    let mut conditions = conditions.into_iter().flatten().flatten();
+    let condition = conditions.find(|condition| condition.type_ == "Ready");
+    condition.is_none_or(|condition| condition.status == "True")
 }
 
 /// Addresses that cannot be read are left out: they only help to answer questions.

@@ -18,18 +18,20 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
+    ServiceCidr,
     NetworkPolicy,
     ClusterNetworkPolicy,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Node,
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::ServiceCidr,
         Self::NetworkPolicy,
         Self::ClusterNetworkPolicy,
     ];
@@ -42,6 +44,7 @@ impl Kind {
             Self::Pod => "pod",
             Self::Service => "service",
             Self::EndpointSlice => "endpointslice",
+            Self::ServiceCidr => "servicecidr",
             Self::NetworkPolicy => "networkpolicy",
             Self::ClusterNetworkPolicy => "clusternetworkpolicy",
         }
@@ -51,7 +54,7 @@ impl Kind {
     pub const fn namespaced(self) -> bool {
         !matches!(
             self,
-            Self::Node | Self::Namespace | Self::ClusterNetworkPolicy
+            Self::Node | Self::Namespace | Self::ServiceCidr | Self::ClusterNetworkPolicy
         )
     }
 }
@@ -71,7 +74,7 @@ pub struct ObjectKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} names no object; write KIND/NAMESPACE/NAME (pod/shop/web) or, for nodes, \
-     namespaces and cluster network policies, KIND/NAME (node/node-1)"
+     namespaces, Service CIDRs and cluster network policies, KIND/NAME (node/node-1)"
 )]
 pub struct ParseKeyError(String);
 
@@ -134,6 +137,7 @@ mod tests {
         for text in [
             "pod/shop/web",
             "node/node-1",
+            "servicecidr/kubernetes",
             "networkpolicy/shop/deny-all",
             "clusternetworkpolicy/no-metadata",
         ] {

@@ -20,6 +20,10 @@ pub struct Pod {
     pub host_network: bool,
     /// `status.phase` is Succeeded or Failed: its address may already belong to another Pod.
     pub finished: bool,
+    /// The condition `Ready`; a Pod of which it is not said is ready.
+    pub ready: bool,
+    /// `metadata.deletionTimestamp` is set.
+    pub terminating: bool,
     /// `status.podIPs`: what the Pod's address is said to be. Flows do not depend on it.
     pub addresses: Option<Addresses>,
     /// Named container ports: name, protocol, number.

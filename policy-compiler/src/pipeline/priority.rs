@@ -27,6 +27,9 @@ pub const ANSWER: u16 = 200;
 /// `conntrack_state`: from the tunnel, Services were translated where the connection began.
 pub const FROM_TUNNEL: u16 = 150;
 
+/// `service`: cluster addresses that no Service has.
+pub const UNALLOCATED: u16 = 10;
+
 /// `source`: the node's own kernel, before the world behind it.
 pub const HOST: u16 = 200;
 

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use openflow_codec::action::{CtZone, NatKind};
-use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Nat, PortNo};
+use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Match, Nat, PortNo};
 
 use super::{Wanted, family, pipeline};
-use crate::model::{Endpoint, Protocol};
+use crate::model::{Endpoint, Family, Protocol};
 use crate::pipeline::{CT_ZONE, CookieKind, Spec, Table, priority};
 
 /// All buckets weigh the same; OVS sends nothing to a bucket without weight.
@@ -49,6 +50,21 @@ pub(crate) fn frontend(
         kind: CookieKind::Service,
         spec,
         why: why.into(),
+    }
+}
+
+/// Cluster addresses that no Service has: nobody's, not the world's.
+pub(crate) fn unallocated(cidr: IpNetwork) -> Wanted {
+    let field = Family::of_network(cidr).dst();
+    let spec = Spec::new(Table::Service, priority::UNALLOCATED).matching(family::within(
+        Match::any(),
+        field,
+        cidr,
+    ));
+    Wanted {
+        kind: CookieKind::Service,
+        spec,
+        why: format!("drops what is for addresses in {cidr} that no Service has").into(),
     }
 }
 
