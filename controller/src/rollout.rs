@@ -11,8 +11,9 @@
 //! switch, whose rules change all at once, so that no connection sees half of a change: rules that
 //! were added before others are removed would let pass what neither the old nor the new rules allow.
 //!
-//! A switch that is not connected holds nobody up: it fails closed, and is brought to the present
-//! state when it connects. A connected switch that does not answer is given up by its session.
+//! A switch that is not connected holds nobody up, and is brought to the present state when it
+//! connects. Until then what isolates fails closed; but it learns no new identity, and what a
+//! `ClusterNetworkPolicy` denies by identities it does not deny to one that it does not know. A connected switch that does not answer is given up by its session.
 
 use std::collections::{BTreeMap, BTreeSet};
 

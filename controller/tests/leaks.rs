@@ -4,7 +4,7 @@
 //!
 //! The real controller decides; its switches are simulated, and each carries out what it was told
 //! when the dice say so. After every single step packets are sent and judged by the naive reading of
-//! the API.
+//! the API. Pods have addresses of either family.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "leaks/fleet.rs"]
@@ -14,27 +14,27 @@ mod judge;
 #[path = "leaks/state.rs"]
 mod state;
 
-use judge::Court;
+use judge::{Court, Trial};
 
 /// Changes of one seed; four seeds run side by side.
 const CHANGES: usize = 2_500;
 
 #[test]
 fn nothing_leaks_and_nothing_is_lost_during_changes_1() {
-    Court::new(1).run(CHANGES);
+    Court::new(1, Trial::Outages).run(CHANGES);
 }
 
 #[test]
 fn nothing_leaks_and_nothing_is_lost_during_changes_2() {
-    Court::new(2).run(CHANGES);
+    Court::new(2, Trial::Outages).run(CHANGES);
 }
 
 #[test]
-fn nothing_leaks_and_nothing_is_lost_during_changes_3() {
-    Court::new(3).run(CHANGES);
+fn nothing_leaks_and_nothing_is_lost_during_changes_of_cluster_policies_3() {
+    Court::new(3, Trial::ClusterPolicies).run(CHANGES);
 }
 
 #[test]
-fn nothing_leaks_and_nothing_is_lost_during_changes_4() {
-    Court::new(4).run(CHANGES);
+fn nothing_leaks_and_nothing_is_lost_during_changes_of_cluster_policies_4() {
+    Court::new(4, Trial::ClusterPolicies).run(CHANGES);
 }

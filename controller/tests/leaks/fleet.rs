@@ -2,7 +2,6 @@
 //! The controller with simulated switches, each of which acts when it is told to act.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use api_types::Source;
@@ -411,8 +410,8 @@ fn interface(pod: PodRef) -> PodInterface {
             name: pod.name(),
             uid: Some(pod.uid.to_string()),
             port: pod_port(pod),
-            addresses: Addresses::One(pod.address().into()),
-            mac: policy_compiler::model::MacAddr(mac_number(pod.address())),
+            addresses: Addresses::One(pod.address()),
+            mac: policy_compiler::model::MacAddr(mac_number(pod)),
         },
         ready: None,
         error: None,
@@ -424,11 +423,11 @@ fn pod_port(pod: PodRef) -> PortNo {
 }
 
 fn pod_mac(pod: PodRef) -> MacAddr {
-    mac(mac_number(pod.address()))
+    mac(mac_number(pod))
 }
 
-fn mac_number(address: Ipv4Addr) -> u64 {
-    0x0a58_0000_0000 | u64::from(address.to_bits())
+fn mac_number(pod: PodRef) -> u64 {
+    0x0a58_0000_0000 | (pod.node as u64) << 8 | u64::from(pod.slot())
 }
 
 fn mac(number: u64) -> MacAddr {

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use flow_sim::Packet;
-use reference::{Dice, Vocabulary};
+use reference::{Dice, Outcome, Vocabulary};
 
 use crate::fleet::{Fleet, Happening};
-use crate::state::{self, NODES, Place, PodRef, SERVICE_PORT, State, TARGET_PORT, VIP};
+use crate::state::{self, NODES, Place, PodRef, SERVICE_PORT, State, TARGET_PORT};
 
 /// New connections that are tried after every step.
 const PROBES: usize = 10;
@@ -18,9 +18,20 @@ const STREAMS: usize = 12;
 const BURST: usize = 3;
 const ACK: u16 = 0x10;
 
+/// What changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// Pods, namespaces, a Service and `NetworkPolicy`; switches come and go.
+    Outages,
+    /// `ClusterNetworkPolicy`, too, while every switch stays connected: one that is not learns no new
+    /// identity, and what denies by identities does not deny one that it does not know.
+    ClusterPolicies,
+}
+
 /// A cluster on trial.
 pub(crate) struct Court {
     seed: u64,
+    trial: Trial,
     dice: Dice,
     words: Vocabulary,
     fleet: Fleet,
@@ -61,10 +72,11 @@ struct Stream {
 }
 
 impl Court {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, trial: Trial) -> Self {
         let state = State::empty();
         Self {
             seed,
+            trial,
             dice: Dice::new(seed),
             words: state::vocabulary(),
             fleet: Fleet::new(&state),
@@ -83,7 +95,8 @@ impl Court {
 
     /// Makes so many changes, and judges after every step of every switch.
     pub(crate) fn run(mut self, changes: usize) {
-        for node in 0..NODES - 1 {
+        let outages = self.trial == Trial::Outages;
+        for node in 0..NODES - usize::from(outages) {
             self.toggle(node);
         }
         self.settle(0);
@@ -97,7 +110,7 @@ impl Court {
                 // The last node joins late; afterwards any may go, and soon comes back.
                 let node = self.dice.below(NODES);
                 let out_of = if self.fleet.is_connected(node) { 60 } else { 4 };
-                if self.dice.chance(1, out_of) {
+                if outages && self.dice.chance(1, out_of) {
                     self.toggle(node);
                 }
             }
@@ -119,7 +132,8 @@ impl Court {
         self.tally.changes += 1;
         self.next_uid += 1;
         let old = self.now().clone();
-        let (new, what) = old.changed(&self.words, &mut self.dice, self.next_uid);
+        let cluster_policies = self.trial == Trial::ClusterPolicies;
+        let (new, what) = old.changed(&self.words, &mut self.dice, self.next_uid, cluster_policies);
         self.log.push(what);
         self.concerned = old.concerned(&new).into_iter().collect();
         self.history.push_back(new.clone());
@@ -223,19 +237,19 @@ impl Court {
         let (Some(from), Some(to)) = (self.some_pod(), self.some_pod()) else {
             return;
         };
-        if from == to || !self.may_send(from) {
+        if from == to || from.family != to.family || !self.may_send(from) {
             return;
         }
         let protocol = *self.dice.pick(&["TCP", "UDP", "SCTP"]).unwrap();
         let port = *self.dice.pick(&[80, 81, 8080]).unwrap();
         let client_port = self.client_port();
-        let sent = packet(protocol, from, client_port, to.address().into(), port);
+        let sent = packet(protocol, from, client_port, to.address(), port);
         let what = format!("{protocol} {from:?}:{client_port} -> {to:?}:{port}");
         let Some(delivered) = self.send(from, sent) else {
             let lost = self.must(from, to, protocol, port);
             assert!(!lost, "lost: {what} {}", self.evidence());
             // A denied packet opens nothing for what looks like its answer.
-            let forged = packet(protocol, to, port, from.address().into(), client_port);
+            let forged = packet(protocol, to, port, from.address(), client_port);
             if self.may_send(to) && self.send(to, forged).is_some() {
                 let allowed = self.may(to, from, protocol, client_port);
                 assert!(
@@ -277,7 +291,7 @@ impl Court {
         if !self.may_send(from) || !self.may_send(to) {
             return;
         }
-        let sent = packet("TCP", from, client_port, to.address().into(), port);
+        let sent = packet("TCP", from, client_port, to.address(), port);
         match self.send(from, sent.with_tcp_flags(ACK)) {
             Some((pod, packet)) => {
                 assert_eq!(pod, to);
@@ -308,10 +322,19 @@ impl Court {
             return;
         }
         let client_port = self.client_port();
-        let sent = packet("TCP", from, client_port, VIP.into(), SERVICE_PORT);
+        let sent = packet(
+            "TCP",
+            from,
+            client_port,
+            state::vip(from.family),
+            SERVICE_PORT,
+        );
         let delivered = self.send(from, sent);
         let since = self.oldest(from, from);
-        let endpoints: Vec<BTreeSet<PodRef>> = self.states(since).map(State::endpoints).collect();
+        let endpoints: Vec<BTreeSet<PodRef>> = self
+            .states(since)
+            .map(|state| state.endpoints(from.family))
+            .collect();
         let what = format!("{from:?}:{client_port} -> Service, endpoints {endpoints:?}");
         if let Some((to, packet)) = delivered {
             let allowed = self.may(from, to, "TCP", TARGET_PORT);
@@ -338,12 +361,12 @@ impl Court {
     fn may(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
         let since = self.oldest(from, to);
         let mut states = self.states(since);
-        if states.any(|state| state.allows(from, to, protocol, port)) {
+        if states.any(|state| state.judge(from, to, protocol, port) != Outcome::Dropped) {
             return true;
         }
         let behind = [from, to].iter().any(|pod| !self.fleet.is_fresh(pod.node));
         let mut mixtures = self.mixtures(since, behind, from, to, protocol, port);
-        (behind || self.is_mixed()) && mixtures.any(|allowed| allowed)
+        (behind || self.is_mixed()) && mixtures.any(|outcome| outcome != Outcome::Dropped)
     }
 
     /// Whether the API allows it in every state that may be in force, and both ends know.
@@ -360,8 +383,8 @@ impl Court {
         self.fleet.is_ready(from)
             && knows(from)
             && knows(to)
-            && alive.all(|state| state.allows(from, to, protocol, port))
-            && (!self.is_mixed() || mixtures.all(|allowed| allowed))
+            && alive.all(|state| state.judge(from, to, protocol, port) == Outcome::Passes)
+            && (!self.is_mixed() || mixtures.all(|outcome| outcome == Outcome::Passes))
     }
 
     /// Whether several changes are under way: they come into force in any order.
@@ -380,7 +403,7 @@ impl Court {
         to: PodRef,
         protocol: &str,
         port: u16,
-    ) -> impl Iterator<Item = bool> {
+    ) -> impl Iterator<Item = Outcome> {
         let pairs = self.states(since).flat_map(move |sender| {
             let receivers = self.states(since);
             receivers.map(move |receiver| ((sender, from), (receiver, to)))
@@ -393,8 +416,10 @@ impl Court {
                 let ingress = self.states(since).enumerate();
                 let ingress = ingress.filter(move |(other, _)| behind || *other == at);
                 ingress.map(move |(_, ingress)| {
-                    egress.side_allows("Egress", from, to, protocol, port)
-                        && ingress.side_allows("Ingress", from, to, protocol, port)
+                    both(
+                        egress.judge_side("Egress", from, to, protocol, port),
+                        ingress.judge_side("Ingress", from, to, protocol, port),
+                    )
                 })
             })
         })
@@ -452,6 +477,15 @@ impl Court {
                 .skip(self.base - self.first)
                 .collect::<Vec<_>>(),
         )
+    }
+}
+
+/// What passes must pass both directions.
+fn both(egress: Outcome, ingress: Outcome) -> Outcome {
+    match (egress, ingress) {
+        (Outcome::Dropped, _) | (_, Outcome::Dropped) => Outcome::Dropped,
+        (Outcome::Passes, Outcome::Passes) => Outcome::Passes,
+        _ => Outcome::Either,
     }
 }
 

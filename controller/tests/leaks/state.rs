@@ -2,7 +2,7 @@
 //! What the cluster is meant to be at one moment, and how it changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec,
@@ -11,16 +11,18 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use policy_compiler::model::Family;
 use policy_compiler::{Change, Kind, Object, ObjectKey};
-use reference::{Dice, Labels, Party, Vocabulary};
+use reference::{Dice, Labels, Outcome, Party, Rules, Vocabulary};
+use serde_json::{Value, json};
 
 pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 pub(crate) const NODES: usize = 3;
-pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 pub(crate) const SERVICE_PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
 const PODS_PER_NAMESPACE: u8 = 3;
 const POLICIES_PER_NAMESPACE: u8 = 2;
+const CLUSTER_POLICIES: usize = 3;
 
 /// Where a Pod is in the name space.
 pub(crate) type Place = (usize, u8);
@@ -31,6 +33,8 @@ pub(crate) struct PodRef {
     pub(crate) place: Place,
     pub(crate) uid: u64,
     pub(crate) node: usize,
+    /// Of its only address.
+    pub(crate) family: Family,
 }
 
 impl PodRef {
@@ -42,8 +46,15 @@ impl PodRef {
         NAMESPACES[self.place.0]
     }
 
-    pub(crate) fn address(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 10, self.node as u8 + 1, self.slot() + 2)
+    pub(crate) fn address(self) -> IpAddr {
+        let (node, last) = (self.node as u8 + 1, self.slot() + 2);
+        match self.family {
+            Family::V4 => Ipv4Addr::new(10, 10, node, last).into(),
+            Family::V6 => {
+                let last = u16::from(last);
+                Ipv6Addr::new(0xfd00, 0x10, node.into(), 0, 0, 0, 0, last).into()
+            }
+        }
     }
 
     pub(crate) fn slot(self) -> u8 {
@@ -65,13 +76,33 @@ pub(crate) struct State {
     namespaces: Vec<Labels>,
     pods: BTreeMap<Place, PodState>,
     policies: BTreeMap<(usize, u8), NetworkPolicy>,
+    /// Every `ClusterNetworkPolicy` as written, by its number.
+    cluster_policies: BTreeMap<usize, Value>,
     /// Selector of the one Service, which lives in the first namespace.
     service: Option<Labels>,
     parties: BTreeMap<Place, (u64, Party)>,
-    policy_list: Vec<NetworkPolicy>,
+    both_ways: Policies,
     /// What the policies say of one direction only.
-    egress_list: Vec<NetworkPolicy>,
-    ingress_list: Vec<NetworkPolicy>,
+    egress: Policies,
+    ingress: Policies,
+}
+
+/// Policies in lists, as the judge wants them.
+#[derive(Clone, Debug, Default)]
+struct Policies {
+    policies: Vec<NetworkPolicy>,
+    cluster_policies: Vec<Value>,
+}
+
+impl Policies {
+    fn judge(&self, from: &Party, to: &Party, protocol: &str, port: u16) -> Outcome {
+        let rules = Rules {
+            policies: &self.policies,
+            cluster_policies: &self.cluster_policies,
+            hosts: &[],
+        };
+        reference::judge(rules, from, to, protocol, port)
+    }
 }
 
 impl State {
@@ -81,11 +112,12 @@ impl State {
             namespaces: vec![Labels::new(); NAMESPACES.len()],
             pods: BTreeMap::new(),
             policies: BTreeMap::new(),
+            cluster_policies: BTreeMap::new(),
             service: None,
             parties: BTreeMap::new(),
-            policy_list: Vec::new(),
-            egress_list: Vec::new(),
-            ingress_list: Vec::new(),
+            both_ways: Policies::default(),
+            egress: Policies::default(),
+            ingress: Policies::default(),
         };
         state.indexed()
     }
@@ -102,32 +134,32 @@ impl State {
             .is_some_and(|state| state.pod == pod)
     }
 
-    /// Whether the API allows the connection in this state.
-    pub(crate) fn allows(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
+    /// What the API says of the connection in this state.
+    pub(crate) fn judge(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> Outcome {
         let (Some(from), Some(to)) = (self.party(from), self.party(to)) else {
-            return false;
+            return Outcome::Dropped;
         };
-        reference::allows(&self.policy_list, from, to, protocol, port)
+        self.both_ways.judge(from, to, protocol, port)
     }
 
-    /// Whether the rules of this state for one direction allow the connection between Pods as they are
-    /// in others.
-    pub(crate) fn side_allows(
+    /// What the rules of this state for one direction say of the connection between Pods as they are in
+    /// others.
+    pub(crate) fn judge_side(
         &self,
         direction: &str,
         (sender, from): (&Self, PodRef),
         (receiver, to): (&Self, PodRef),
         protocol: &str,
         port: u16,
-    ) -> bool {
+    ) -> Outcome {
         let (Some(from), Some(to)) = (sender.party(from), receiver.party(to)) else {
-            return false;
+            return Outcome::Dropped;
         };
         let policies = match direction {
-            "Egress" => &self.egress_list,
-            _ => &self.ingress_list,
+            "Egress" => &self.egress,
+            _ => &self.ingress,
         };
-        reference::allows(policies, from, to, protocol, port)
+        policies.judge(from, to, protocol, port)
     }
 
     fn party(&self, pod: PodRef) -> Option<&Party> {
@@ -135,14 +167,15 @@ impl State {
         (*uid == pod.uid).then_some(party)
     }
 
-    /// Pods that serve the Service in this state.
-    pub(crate) fn endpoints(&self) -> BTreeSet<PodRef> {
+    /// Pods of the family that serve the Service in this state.
+    pub(crate) fn endpoints(&self, family: Family) -> BTreeSet<PodRef> {
         let Some(selector) = &self.service else {
             return BTreeSet::new();
         };
         let serves = |state: &&PodState| {
             !selector.is_empty()
                 && state.pod.place.0 == 0
+                && state.pod.family == family
                 && selector.iter().all(|(k, v)| state.labels.get(k) == Some(v))
         };
         self.pods
@@ -153,13 +186,23 @@ impl State {
     }
 
     /// The state after one random change, and the change in words.
-    pub(crate) fn changed(&self, words: &Vocabulary, dice: &mut Dice, uid: u64) -> (Self, String) {
+    pub(crate) fn changed(
+        &self,
+        words: &Vocabulary,
+        dice: &mut Dice,
+        uid: u64,
+        cluster_policies: bool,
+    ) -> (Self, String) {
         let mut next = self.clone();
         let place = (
             dice.below(NAMESPACES.len()),
             dice.below(usize::from(PODS_PER_NAMESPACE)) as u8,
         );
-        let what = match dice.below(10) {
+        let what = match dice.below(12) {
+            6 | 7 if cluster_policies => {
+                let number = dice.below(CLUSTER_POLICIES);
+                next.change_cluster_policy(words, dice, number)
+            }
             0 | 1 => next.come_or_go(words, dice, place, uid),
             2 | 3 => match next.pods.get_mut(&place) {
                 Some(state) => {
@@ -204,6 +247,7 @@ impl State {
             place,
             uid,
             node: dice.below(NODES),
+            family: *dice.pick(&Family::ALL).unwrap_or(&Family::V4),
         };
         let state = PodState {
             pod,
@@ -227,14 +271,42 @@ impl State {
         what
     }
 
+    fn change_cluster_policy(
+        &mut self,
+        words: &Vocabulary,
+        dice: &mut Dice,
+        number: usize,
+    ) -> String {
+        if self.cluster_policies.contains_key(&number) && dice.chance(1, 3) {
+            self.cluster_policies.remove(&number);
+            return format!("cluster policy {number} goes");
+        }
+        let policy = words.cluster_policy(dice, &cluster_policy_name(number));
+        let what = format!("cluster policy {number} is {}", policy["spec"]);
+        self.cluster_policies.insert(number, policy);
+        what
+    }
+
     fn indexed(mut self) -> Self {
-        self.policy_list = self.policies.values().cloned().collect();
-        let of = |direction| {
-            let policies = self.policies.values();
-            policies.filter_map(move |policy| only(policy, direction))
+        self.both_ways = Policies {
+            policies: self.policies.values().cloned().collect(),
+            cluster_policies: self.cluster_policies.values().cloned().collect(),
         };
-        self.egress_list = of("Egress").collect();
-        self.ingress_list = of("Ingress").collect();
+        let of = |direction: &str, other: &str| {
+            let policies = self.policies.values();
+            let mut cluster_policies = self.both_ways.cluster_policies.clone();
+            for policy in &mut cluster_policies {
+                policy["spec"][other.to_lowercase()] = json!([]);
+            }
+            Policies {
+                policies: policies
+                    .filter_map(|policy| only(policy, direction))
+                    .collect(),
+                cluster_policies,
+            }
+        };
+        self.egress = of("Egress", "Ingress");
+        self.ingress = of("Ingress", "Egress");
         let party = |state: &PodState| {
             let (namespace, _) = state.pod.place;
             let name = NAMESPACES[namespace];
@@ -245,7 +317,7 @@ impl State {
                 namespace: name.to_owned(),
                 namespace_labels,
                 labels: state.labels.clone(),
-                address: state.pod.address().into(),
+                address: state.pod.address(),
                 named_ports: named_ports.into_iter().collect(),
             }
         };
@@ -277,6 +349,17 @@ impl State {
                 None => delete(Kind::NetworkPolicy, slot.0, format!("policy-{}", slot.1)),
             });
         });
+        differences(
+            &self.cluster_policies,
+            &next.cluster_policies,
+            |number, policy| {
+                let name = cluster_policy_name(*number);
+                changes.push(match policy {
+                    Some(policy) => Change::Apply(cluster_policy(policy)),
+                    None => Change::Delete(ObjectKey::new(Kind::ClusterNetworkPolicy, "", name)),
+                });
+            },
+        );
         if self.service != next.service {
             changes.push(match &next.service {
                 Some(selector) => Change::Apply(service(selector)),
@@ -359,6 +442,9 @@ pub(crate) fn vocabulary() -> Vocabulary {
                 owned(&["10.10.1.2/32", "10.10.1.16/28"]),
             ),
             ("0.0.0.0/0".to_owned(), owned(&["10.10.2.0/24"])),
+            ("fd00:10::/32".to_owned(), owned(&[])),
+            ("fd00:10:1::/64".to_owned(), owned(&["fd00:10:1::2/128"])),
+            ("::/0".to_owned(), owned(&["fd00:10:2::/64"])),
         ],
         nodes: (0..NODES).map(node_name).collect(),
     }
@@ -372,13 +458,24 @@ pub(crate) fn node_address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, node as u8 + 1)
 }
 
+/// Address of the Service, of the family.
+pub(crate) fn vip(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 96, 0, 10).into(),
+        Family::V6 => Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 10).into(),
+    }
+}
+
 /// The Node objects, which never change.
 pub(crate) fn nodes() -> impl Iterator<Item = Change> {
     (0..NODES).map(|node| {
         Change::Apply(Object::Node(Box::new(Node {
             metadata: named(None, &node_name(node), &Labels::new()),
             spec: Some(NodeSpec {
-                pod_cidr: Some(format!("10.10.{}.0/24", node + 1)),
+                pod_cidrs: Some(vec![
+                    format!("10.10.{}.0/24", node + 1),
+                    format!("fd00:10:{}::/64", node + 1),
+                ]),
                 ..NodeSpec::default()
             }),
             status: Some(NodeStatus {
@@ -438,13 +535,22 @@ fn service(selector: &Labels) -> Object {
     Object::Service(Box::new(Service {
         metadata: named(Some(NAMESPACES[0]), "front", &Labels::new()),
         spec: Some(ServiceSpec {
-            cluster_ip: Some(VIP.to_string()),
+            cluster_ips: Some(Family::ALL.map(|family| vip(family).to_string()).to_vec()),
             ports: Some(vec![port("TCP"), port("UDP")]),
             selector: Some(selector.clone()),
             ..ServiceSpec::default()
         }),
         status: None,
     }))
+}
+
+fn cluster_policy_name(number: usize) -> String {
+    format!("cluster-{number}")
+}
+
+fn cluster_policy(written: &Value) -> Object {
+    let object = serde_json::from_value(written.clone()).expect("generated policies are readable");
+    Object::ClusterNetworkPolicy(Box::new(object))
 }
 
 fn delete(kind: Kind, namespace: usize, name: String) -> Change {
