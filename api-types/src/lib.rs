@@ -32,7 +32,7 @@ pub use status::{
     Status,
 };
 
-pub use verdict::{Reason, Says, Step, Verdict};
+pub use verdict::{EndpointVerdict, Reason, Says, Step, Verdict};
 
 use serde::{Deserialize, Serialize};
 

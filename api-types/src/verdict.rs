@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Would a connection pass, and who decides.
 
+use std::net::SocketAddr;
+
 use policy_compiler as compiler;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,19 @@ pub struct Verdict {
     /// What would decide instead if an address, which is not known, were one that the policy names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends: Vec<Reason>,
+    /// Through a Service: the answer for each of its endpoints; all must allow it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EndpointVerdict>,
+}
+
+/// The answer for one endpoint of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointVerdict {
+    /// The Pod, if it is one: `pod/shop/api-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The answer; `to` is its address and port, or its Pod and port as long as it has no address.
+    pub verdict: Verdict,
 }
 
 /// What a tier says in a direction.
@@ -84,7 +99,30 @@ impl Verdict {
             note: verdict.note.clone(),
             steps: verdict.steps.iter().map(step).collect(),
             depends: verdict.depends.iter().map(reason).collect(),
+            endpoints: verdict
+                .endpoints
+                .iter()
+                .map(|one| endpoint(from, one))
+                .collect(),
         }
+    }
+}
+
+fn endpoint(from: &str, endpoint: &compiler::EndpointVerdict) -> EndpointVerdict {
+    let compiler::EndpointVerdict {
+        pod,
+        address,
+        port,
+        verdict,
+    } = endpoint;
+    let to = match (address, pod) {
+        (Some(address), _) => SocketAddr::new(*address, *port).to_string(),
+        (None, Some(pod)) => format!("{}/{}:{port}", pod.namespace, pod.name),
+        (None, None) => port.to_string(),
+    };
+    EndpointVerdict {
+        pod: pod.as_ref().map(ToString::to_string),
+        verdict: Verdict::new(from, &to, verdict),
     }
 }
 

@@ -69,6 +69,7 @@ pub enum Command {
     /// Would a connection pass, and which policy and rule decide? Exit code 0: yes, 1: no, 2: error.
     #[command(after_help = "Examples:\n  culvert verdict shop/a shop/b:80\n  \
         culvert verdict shop/a 10.10.2.7:53/udp\n  \
+        culvert verdict shop/a svc/shop/front:80     whichever endpoint it goes to\n  \
         culvert verdict --source dir:manifests shop/a shop/b:80     without a controller")]
     Verdict(VerdictArgs),
     /// Manifests that were read, and what is wrong with them.
@@ -95,7 +96,8 @@ pub struct FlowsArgs {
 pub struct VerdictArgs {
     /// Who opens it: NAMESPACE/NAME or an address.
     pub from: String,
-    /// To whom: NAMESPACE/NAME:PORT or ADDRESS:PORT, with /udp or /sctp behind it if it is not TCP.
+    /// To whom: NAMESPACE/NAME:PORT, ADDRESS:PORT or svc/NAMESPACE/NAME:PORT, with /udp or /sctp behind
+    /// it if it is not TCP.
     pub to: String,
     /// Decide by a directory of manifests, and ask no controller.
     #[arg(long, value_name = "dir:PATH", value_parser = parse_directory)]

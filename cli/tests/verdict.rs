@@ -133,6 +133,90 @@ status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}
     }
 }
 
+const SERVICE: &str = "---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {app: db}
+  ports: [{port: 80, targetPort: sql}]
+";
+
+#[test]
+fn through_a_service_every_endpoint_must_allow_it_by_the_port_that_it_listens_on() {
+    let manifests = format!("{MANIFESTS}{SERVICE}");
+    for to in ["svc/shop/front:80", "10.96.0.10:80"] {
+        let output = verdict(&manifests, &["shop/web", to]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = text(&output.stdout);
+        let start = format!(
+            "allowed: shop/web -> {to}
+  service/shop/front: allowed to every endpoint, of which there are 1
+  allowed: shop/db:5432 (pod/shop/db)
+    egress   admin          -        no rule of the Admin tier decides
+"
+        );
+        assert!(text.starts_with(&start), "{text}");
+        let rule = "networkpolicy/shop/db: ingress rule 0 allows tcp/sql from pods app=web";
+        assert!(text.contains(rule), "{text}");
+    }
+    let other = "---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-2, namespace: shop, labels: {app: db, team: b}}
+spec: {containers: [{name: db, ports: [{name: sql, containerPort: 5433}]}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: no-b}
+spec:
+  tier: Admin
+  priority: 2
+  subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {team: b}}}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+";
+    let output = verdict(
+        &format!("{manifests}{other}"),
+        &["shop/web", "svc/shop/front:80", "--json"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let allowed = |index: usize| answer["endpoints"][index]["verdict"]["allowed"].clone();
+    assert_eq!((allowed(0), allowed(1)), (true.into(), false.into()));
+    assert_eq!(answer["endpoints"][1]["verdict"]["to"], "shop/db-2:5433");
+}
+
+#[test]
+fn a_pod_that_reaches_itself_by_a_service_is_subject_to_policies() {
+    let manifests = format!("{MANIFESTS}{SERVICE}");
+    let direct = verdict(&manifests, &["shop/db", "shop/db:5432"]);
+    assert_eq!(direct.status.code(), Some(0), "{direct:?}");
+    let by_service = verdict(&manifests, &["shop/db", "svc/shop/front:80"]);
+    assert_eq!(by_service.status.code(), Some(1), "{by_service:?}");
+}
+
+#[test]
+fn a_service_that_leads_nowhere_or_has_no_such_port_says_so() {
+    let manifests = format!("{MANIFESTS}{SERVICE}");
+    let output = verdict(&manifests, &["shop/web", "svc/shop/front:81"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let expected = "service/shop/front has no port 81/tcp; it has 80/tcp";
+    assert!(text(&output.stderr).contains(expected), "{output:?}");
+    let headless = manifests.replace("clusterIP: 10.96.0.10", "clusterIP: None");
+    let output = verdict(&headless, &["shop/web", "svc/shop/front:80"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let expected = "has no cluster address";
+    assert!(text(&output.stderr).contains(expected), "{output:?}");
+    let nobody = manifests.replace("selector: {app: db}", "selector: {app: nobody}");
+    let output = verdict(&nobody, &["shop/web", "svc/shop/front:80"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected = "no ready endpoint";
+    assert!(text(&output.stdout).contains(expected), "{output:?}");
+    let sends = verdict(&manifests, &["svc/shop/front", "shop/db:5432"]);
+    assert_eq!(sends.status.code(), Some(2), "{sends:?}");
+}
+
 #[test]
 fn what_cannot_be_answered_exits_with_two_and_says_why() {
     let cases = [
@@ -141,7 +225,10 @@ fn what_cannot_be_answered_exits_with_two_and_says_why() {
             "culvert: there is no Pod shop/wbe; did you mean shop/web?\n",
         ),
         (["shop/web", "shop/db"], "names no port"),
-        (["shop/web", "svc/shop/db:80"], "is a Service"),
+        (
+            ["shop/web", "svc/shop/db:80"],
+            "culvert: there is no Service shop/db; see `kubectl get services -A`\n",
+        ),
     ];
     for (arguments, expected) in cases {
         let output = verdict(MANIFESTS, &arguments);

@@ -26,4 +26,4 @@ pub use explain::{Cause, Decision, Explanation, Scope};
 pub use identity::{Identity, IdentityFlags};
 pub use layer::LayerDelta;
 pub use model::{Kind, ObjectKey};
-pub use verdict::{End, Question, QuestionError, Says, Step, Verdict};
+pub use verdict::{End, EndpointVerdict, Question, QuestionError, Says, Step, Verdict};

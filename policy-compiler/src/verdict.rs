@@ -16,6 +16,8 @@ pub enum End {
     Pod(ObjectKey),
     /// An address, of a Pod or not.
     Address(IpAddr),
+    /// A Service, which leads to its endpoints.
+    Service(ObjectKey),
 }
 
 /// A connection that somebody thinks of.
@@ -35,19 +37,46 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
     /// The text names no end.
-    #[error("{0:?} names neither a Pod nor an address; write NAMESPACE/NAME or an IP address")]
+    #[error(
+        "{0:?} names neither a Pod nor an address nor a Service; write NAMESPACE/NAME, an IP address \
+         or svc/NAMESPACE/NAME"
+    )]
     End(String),
     /// The text names no port.
     #[error(
-        "{0:?} names no port; write NAMESPACE/NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT, and \
-         /udp or /sctp behind it if it is not TCP"
+        "{0:?} names no port; write NAMESPACE/NAME:PORT, ADDRESS:PORT, [ADDRESS]:PORT or \
+         svc/NAMESPACE/NAME:PORT, and /udp or /sctp behind it if it is not TCP"
     )]
     Port(String),
-    /// The text names a Service.
-    #[error("{0:?} is a Service; ask about the Pods behind it and the ports that they listen on")]
-    Service(String),
+    /// A Service is asked about as a sender.
+    #[error("{0} opens no connections; ask about a Pod behind it")]
+    ServiceSends(ObjectKey),
+    /// There is no such Service.
+    #[error(
+        "there is no Service {service}{}",
+        did_you_mean(close, "kubectl get services -A")
+    )]
+    UnknownService {
+        /// Its name, as asked.
+        service: String,
+        /// Names that are nearly the same.
+        close: Vec<String>,
+    },
+    /// The Service has no address that leads to its endpoints.
+    #[error("{0} has no cluster address (it is headless, for one); ask about the Pods behind it")]
+    NoClusterAddress(ObjectKey),
+    /// The Service has no such port.
+    #[error("{service} has no port {port}; it has {ports}")]
+    UnknownServicePort {
+        /// The Service.
+        service: ObjectKey,
+        /// Port and protocol, as asked.
+        port: String,
+        /// Those that it has.
+        ports: String,
+    },
     /// There is no such Pod.
-    #[error("there is no Pod {pod}{}", did_you_mean(close))]
+    #[error("there is no Pod {pod}{}", did_you_mean(close, "culvert pods"))]
     UnknownPod {
         /// Its name, as asked.
         pod: String,
@@ -64,9 +93,9 @@ pub enum QuestionError {
     NoFamily(String, String),
 }
 
-fn did_you_mean(close: &[String]) -> String {
+fn did_you_mean(close: &[String], list: &str) -> String {
     if close.is_empty() {
-        "; see `culvert pods`".to_owned()
+        format!("; see `{list}`")
     } else {
         format!("; did you mean {}?", close.join(" or "))
     }
@@ -76,8 +105,12 @@ impl FromStr for End {
     type Err = QuestionError;
 
     fn from_str(text: &str) -> Result<Self, QuestionError> {
-        if text.starts_with("svc/") || text.starts_with("service/") {
-            return Err(QuestionError::Service(text.to_owned()));
+        let service = text.strip_prefix("svc/");
+        if let Some(name) = service.or_else(|| text.strip_prefix("service/")) {
+            let key = key(Kind::Service, name);
+            return key
+                .map(Self::Service)
+                .ok_or_else(|| QuestionError::End(text.to_owned()));
         }
         let bare = text
             .strip_prefix('[')
@@ -85,19 +118,22 @@ impl FromStr for End {
         if let Ok(address) = bare.unwrap_or(text).parse() {
             return Ok(Self::Address(address));
         }
-        match text.split_once('/') {
-            Some((namespace, name))
-                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-            {
-                Ok(Self::Pod(ObjectKey::new(Kind::Pod, namespace, name)))
-            }
-            _ => Err(QuestionError::End(text.to_owned())),
-        }
+        let key = key(Kind::Pod, text);
+        key.map(Self::Pod)
+            .ok_or_else(|| QuestionError::End(text.to_owned()))
     }
 }
 
+/// `NAMESPACE/NAME` of this kind.
+fn key(kind: Kind, text: &str) -> Option<ObjectKey> {
+    let (namespace, name) = text.split_once('/')?;
+    let fine = !namespace.is_empty() && !name.is_empty() && !name.contains('/');
+    fine.then(|| ObjectKey::new(kind, namespace, name))
+}
+
 impl Question {
-    /// From `shop/a` or `10.0.0.1`, to `shop/b:80`, `10.0.0.2:53/udp` or `[fd00::2]:80`.
+    /// From `shop/a` or `10.0.0.1`, to `shop/b:80`, `10.0.0.2:53/udp`, `[fd00::2]:80` or
+    /// `svc/shop/front:80`.
     ///
     /// # Errors
     /// A text names no Pod or address, or no port.
@@ -123,7 +159,7 @@ impl Question {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether the connection may be opened.
     pub allowed: bool,
@@ -133,6 +169,21 @@ pub struct Verdict {
     pub steps: Vec<Step>,
     /// What would decide instead, if an address were known and as the policy says.
     pub depends: Vec<Cause>,
+    /// Through a Service: the answer for each of its endpoints; all must allow it.
+    pub endpoints: Vec<EndpointVerdict>,
+}
+
+/// The answer for one endpoint of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointVerdict {
+    /// The Pod, if it is one.
+    pub pod: Option<ObjectKey>,
+    /// Its address, if it is known.
+    pub address: Option<IpAddr>,
+    /// The port that it listens on.
+    pub port: u16,
+    /// The answer.
+    pub verdict: Verdict,
 }
 
 /// What a tier says in a direction.
@@ -177,6 +228,9 @@ mod tests {
         let question = Question::parse("shop/a", "shop/b:53/udp").unwrap();
         assert_eq!((question.from, question.to), (pod("a"), pod("b")));
         assert_eq!((question.protocol, question.port), (Protocol::Udp, 53));
+        let question = Question::parse("shop/a", "svc/shop/front:80").unwrap();
+        let front = ObjectKey::new(Kind::Service, "shop", "front");
+        assert_eq!(question.to, End::Service(front));
         let question = Question::parse("fd00::1", "[fd00::2]:80").unwrap();
         assert_eq!(question.to, End::Address("fd00::2".parse().unwrap()));
         assert_eq!((question.protocol, question.port), (Protocol::Tcp, 80));
@@ -189,7 +243,7 @@ mod tests {
             ("shop/a", "shop/b", "names no port"),
             ("shop/a", "shop/b:0", "names no port"),
             ("shop/a", "shop/b:80/icmp", "names no port"),
-            ("shop/a", "svc/shop/b:80", "is a Service"),
+            ("shop/a", "svc/b:80", "svc/NAMESPACE/NAME"),
             ("shop/a", ":80", "NAMESPACE/NAME"),
         ] {
             let error = Question::parse(from, to).unwrap_err().to_string();

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A verdict: one line for the answer, then what each tier says.
 
-use api_types::{Reason, Says, Step, Verdict};
+use api_types::{EndpointVerdict, Reason, Says, Step, Verdict};
 
 /// The answer first, then both directions, tier by tier.
 pub(crate) fn verdict(answer: &Verdict) -> String {
-    let word = if answer.allowed { "allowed" } else { "denied" };
-    let mut text = format!("{word}: {} -> {}\n", answer.from, answer.to);
+    let Verdict { from, to, .. } = answer;
+    format!("{}: {from} -> {to}\n{}", word(answer), reasoning(answer))
+}
+
+fn word(answer: &Verdict) -> &'static str {
+    if answer.allowed { "allowed" } else { "denied" }
+}
+
+/// Everything but the answer; of a Service, the same for each endpoint, indented.
+fn reasoning(answer: &Verdict) -> String {
+    let mut text = String::new();
     if let Some(note) = &answer.note {
         text.push_str(&format!("  {note}\n"));
     }
@@ -18,6 +27,14 @@ pub(crate) fn verdict(answer: &Verdict) -> String {
             "  depends on an address that is not known: {}\n",
             sentence(reason)
         ));
+    }
+    for EndpointVerdict { pod, verdict } in &answer.endpoints {
+        let pod = pod.as_ref().map(|pod| format!(" ({pod})"));
+        let pod = pod.unwrap_or_default();
+        text.push_str(&format!("  {}: {}{pod}\n", word(verdict), verdict.to));
+        for line in reasoning(verdict).lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
     }
     text
 }

@@ -22,7 +22,9 @@ pub(super) enum ApiError {
         "ask for flows with exactly one of ?pod=NAMESPACE/NAME, ?object=KIND/NAMESPACE/NAME, ?node=NAME"
     )]
     FlowParameters,
-    #[error("ask for a verdict with ?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT")]
+    #[error(
+        "ask for a verdict with ?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT or &to=svc/NAMESPACE/NAME:PORT"
+    )]
     VerdictParameters,
     #[error("{0}")]
     Question(#[from] QuestionError),
@@ -43,7 +45,9 @@ pub(super) enum ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Question(QuestionError::UnknownPod { .. }) => StatusCode::NOT_FOUND,
+            Self::Question(
+                QuestionError::UnknownPod { .. } | QuestionError::UnknownService { .. },
+            ) => StatusCode::NOT_FOUND,
             Self::VerdictParameters
             | Self::Question(_)
             | Self::FlowParameters

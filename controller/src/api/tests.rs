@@ -155,6 +155,9 @@ async fn a_verdict_names_the_policy_that_decides_and_refuses_unknown_pods() {
     let (status, body) = get("/v1/verdict?from=shop/wbe&to=shop/web:80", true).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("did you mean shop/web?"), "{body}");
+    let (status, body) = get("/v1/verdict?from=shop/web&to=svc/shop/front:80", true).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("there is no Service shop/front"), "{body}");
     let (status, body) = get("/v1/verdict?from=shop/web", true).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body.contains("?from=NAMESPACE/NAME"), "{body}");

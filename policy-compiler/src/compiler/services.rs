@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services: cluster addresses and their groups of endpoints.
 
+mod through;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

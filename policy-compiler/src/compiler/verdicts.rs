@@ -36,15 +36,33 @@ impl Compiler {
     /// Whether a connection would pass, by the flows as they are now, and who decides.
     ///
     /// # Errors
-    /// There is no such Pod, or it is not on the Pod network.
+    /// There is no such Pod, or it is not on the Pod network; there is no such Service or port of it.
     pub fn verdict(&self, question: &Question) -> Result<Verdict, QuestionError> {
+        let Question { protocol, port, .. } = *question;
+        match &question.to {
+            End::Service(key) => return self.verdict_through(question, key, None),
+            End::Address(address) => {
+                if let Some(key) = self.service_at(*address, protocol, port) {
+                    return self.verdict_through(question, key, Some(Family::of(*address)));
+                }
+            }
+            End::Pod(_) => {}
+        }
+        self.verdict_at(question, false)
+    }
+
+    /// The same where the connection ends, if need be `by_service`.
+    pub(super) fn verdict_at(
+        &self,
+        question: &Question,
+        by_service: bool,
+    ) -> Result<Verdict, QuestionError> {
         let (from, to) = (self.party(&question.from)?, self.party(&question.to)?);
-        if let Some(note) = self.always(&from, &to) {
+        if let Some(note) = self.always(&from, &to, by_service) {
             return Ok(Verdict {
                 allowed: true,
                 note: Some(note.to_owned()),
-                steps: Vec::new(),
-                depends: Vec::new(),
+                ..Verdict::default()
             });
         }
         let packet = self.packet(question, &from, &to)?;
@@ -53,9 +71,10 @@ impl Compiler {
     }
 
     /// Why a connection passes of which no policy is asked.
-    fn always(&self, from: &Party<'_>, to: &Party<'_>) -> Option<&'static str> {
+    fn always(&self, from: &Party<'_>, to: &Party<'_>, by_service: bool) -> Option<&'static str> {
         let (key, pod) = to.pod?;
-        if from.pod.is_some_and(|(from, _)| from == key) {
+        // A Pod that reaches itself by a Service is subject to policies.
+        if !by_service && from.pod.is_some_and(|(from, _)| from == key) {
             return Some("a Pod reaches its own address whatever policies say");
         }
         // "Traffic to and from the node where a Pod is running is always allowed."
@@ -67,6 +86,7 @@ impl Compiler {
 
     fn party(&self, end: &End) -> Result<Party<'_>, QuestionError> {
         let key = match end {
+            End::Service(key) => return Err(QuestionError::ServiceSends(key.clone())),
             End::Pod(key) => key.clone(),
             End::Address(address) => match self.pod_at(*address) {
                 Some(key) => {
@@ -84,7 +104,9 @@ impl Compiler {
         };
         let Some((key, pod)) = self.pods.get_key_value(&key) else {
             let pod = format!("{}/{}", key.namespace, key.name);
-            let close = self.close_to(&pod);
+            let names = self.pods.keys();
+            let names = names.map(|key| format!("{}/{}", key.namespace, key.name));
+            let close = close_to(names, &pod);
             return Err(QuestionError::UnknownPod { pod, close });
         };
         if !pod.on_pod_network() {
@@ -98,7 +120,7 @@ impl Compiler {
         })
     }
 
-    fn pod_at(&self, address: IpAddr) -> Option<ObjectKey> {
+    pub(super) fn pod_at(&self, address: IpAddr) -> Option<ObjectKey> {
         let plugged = self.attachments.pod_at(address);
         let says = |pod: &Pod| {
             pod.addresses
@@ -110,20 +132,6 @@ impl Compiler {
             found.map(|(key, _)| key.clone())
         };
         plugged.or_else(known)
-    }
-
-    fn close_to(&self, wanted: &str) -> Vec<String> {
-        let names = self
-            .pods
-            .keys()
-            .map(|key| format!("{}/{}", key.namespace, key.name));
-        let near = names.map(|name| (strsim::osa_distance(&name, wanted), name));
-        let mut near: Vec<_> = near.filter(|(distance, _)| *distance <= MISSPELT).collect();
-        near.sort();
-        let least = near.first().map(|(distance, _)| *distance);
-        near.retain(|(distance, _)| Some(*distance) == least);
-        near.truncate(SUGGESTIONS);
-        near.into_iter().map(|(_, name)| name).collect()
     }
 
     fn packet(
@@ -148,7 +156,7 @@ impl Compiler {
             families.next()
         };
         let name = |end: &End| match end {
-            End::Pod(key) => key.to_string(),
+            End::Pod(key) | End::Service(key) => key.to_string(),
             End::Address(address) => address.to_string(),
         };
         let family = family
@@ -190,12 +198,7 @@ impl Compiler {
         subjects: [(Direction, Option<(&ObjectKey, &Pod)>); 2],
     ) -> Verdict {
         let tables = self.policy_tables();
-        let mut verdict = Verdict {
-            allowed: false,
-            note: None,
-            steps: Vec::new(),
-            depends: Vec::new(),
-        };
+        let mut verdict = Verdict::default();
         let mut staged = Vec::new();
         let mut table = Table::AdminEgress;
         for _ in 0..MAX_LOOKUPS {
@@ -328,6 +331,17 @@ impl Compiler {
         let found = self.explain(entry.flow.cookie).into_iter();
         found.flat_map(|found| found.causes).collect()
     }
+}
+
+/// Names that are nearly the one that is wanted.
+pub(super) fn close_to(names: impl Iterator<Item = String>, wanted: &str) -> Vec<String> {
+    let near = names.map(|name| (strsim::osa_distance(&name, wanted), name));
+    let mut near: Vec<_> = near.filter(|(distance, _)| *distance <= MISSPELT).collect();
+    near.sort();
+    let least = near.first().map(|(distance, _)| *distance);
+    near.retain(|(distance, _)| Some(*distance) == least);
+    near.truncate(SUGGESTIONS);
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 /// What a staged policy would do.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use flow_sim::Packet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use policy_compiler::model::{Families, Family, Protocol, RuleAction};
-use policy_compiler::{Change, Compiler, Config, End, Object, Question};
+use policy_compiler::{Change, Compiler, Config, End, Kind, Object, ObjectKey, Question};
 use proptest::prelude::*;
 use reference::{Outcome, Party};
 use serde_json::Value;
@@ -509,6 +509,45 @@ fn errors_about_an_allowed_connection_pass_in_both_families_and_no_others() {
         let error = heard.unreachable(server).expect("an IP packet");
         assert_eq!(net.send(1, error).map(|d| d.pod), Some(0), "{family}");
     }
+}
+
+#[test]
+fn a_verdict_through_a_service_is_about_each_endpoint_of_the_family() {
+    let mut pods = [0, 1, 2].map(|number| plain(number, Families::Both));
+    for pod in &mut pods[1..] {
+        pod.labels.insert("app".to_owned(), "a".to_owned());
+    }
+    pods[2].labels.insert("tier".to_owned(), "2".to_owned());
+    let mut cluster = open(&pods);
+    cluster.service = Labels::from([("app".to_owned(), "a".to_owned())]);
+    let isolating = serde_json::json!({
+        "metadata": {"name": "isolating", "namespace": world::NAMESPACES[pods[2].namespace]},
+        "spec": {"podSelector": {"matchLabels": {"tier": "2"}}, "policyTypes": ["Ingress"]},
+    });
+    let isolating: NetworkPolicy = serde_json::from_value(isolating).expect("a policy");
+    cluster.policies.push(isolating);
+    let compiler = cluster.compile();
+    let ask = |from: usize| {
+        let question = Question {
+            from: End::Address(pods[from].address(Family::V6).unwrap()),
+            to: End::Service(ObjectKey::new(Kind::Service, world::NAMESPACES[0], "front")),
+            protocol: Protocol::Tcp,
+            port: world::SERVICE_PORT,
+        };
+        let verdict = compiler.verdict(&question).expect("the Service is there");
+        assert!(!verdict.allowed, "one endpoint is isolated");
+        let endpoints = verdict.endpoints.iter();
+        let answers: Vec<_> = endpoints
+            .map(|one| (one.address, one.port, one.verdict.allowed))
+            .collect();
+        answers
+    };
+    let [open, isolated] = [1, 2].map(|pod: usize| pods[pod].address(Family::V6));
+    let port = world::TARGET_PORT;
+    let wanted = [(open, port, true), (isolated, port, false)];
+    assert_eq!(ask(0), wanted);
+    // A Pod that reaches itself by a Service is subject to policies.
+    assert_eq!(ask(2), wanted);
 }
 
 #[test]
