@@ -89,6 +89,8 @@ pub(crate) struct Outcome {
     pub(crate) translated: bool,
     /// No address and port was free for a new connection.
     pub(crate) exhausted: bool,
+    /// Another zone has translated the packet, and it was not cleared.
+    pub(crate) elsewhere: bool,
 }
 
 /// All connections of a switch.
@@ -133,6 +135,10 @@ impl Conntrack {
         };
         let already = match packet.ct.tracked {
             Some(tracked) if tracked.zone == request.zone => tracked.translated,
+            Some(tracked) if tracked.translated != CtState::default() => {
+                outcome.elsewhere = true;
+                CtState::default()
+            }
             _ => CtState::default(),
         };
 

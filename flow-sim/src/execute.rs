@@ -103,8 +103,9 @@ struct Pass {
     halted: bool,
     /// There was a fault.
     faulty: bool,
-    /// The datapath's packet was translated, ours was not.
-    translated: bool,
+    /// What the datapath's packet is after `ct` translated it without recirculating; tables see the
+    /// old addresses.
+    translated: Option<Payload>,
     /// The packet came back from conntrack, and was not cleared since.
     conntracked: bool,
 }
@@ -299,18 +300,19 @@ impl Walk<'_> {
     }
 
     fn send(&mut self, port: PortNo, packet: &Packet) {
-        if self.pass.translated {
-            self.fault(FaultKind::OutputAfterTranslation);
-        }
         self.pass.sent = true;
         let output = self.sent(port, packet);
         self.result.outputs.push(output);
     }
 
     fn sent(&self, port: PortNo, packet: &Packet) -> Output {
+        let mut packet = packet.clone();
+        if let Some(translated) = &self.pass.translated {
+            packet.payload = translated.clone();
+        }
         Output {
             port,
-            packet: packet.clone(),
+            packet,
             by: self.pass.place,
             pass: self.pass.number,
         }
@@ -392,7 +394,16 @@ impl Walk<'_> {
     }
 
     fn set_field(&mut self, field: Field, value: u128, mask: u128, packet: &mut Packet) {
-        match packet.set(field, value, mask) {
+        let before = self
+            .pass
+            .translated
+            .is_some()
+            .then(|| packet.payload.clone());
+        let written = packet.set(field, value, mask);
+        if before.is_some_and(|before| before != packet.payload) {
+            self.fault(FaultKind::WriteAfterTranslation(field));
+        }
+        match written {
             Ok(()) => self.prove(field),
             Err(error) => self.fault(error.into()),
         }
@@ -500,13 +511,19 @@ impl Walk<'_> {
         if outcome.exhausted {
             self.fault(FaultKind::NatExhausted(zone));
         }
+        if outcome.elsewhere {
+            self.fault(FaultKind::TranslatedElsewhere(zone));
+        }
+        let translated = outcome.translated.then(|| tracked.payload.clone());
         packet.ct.tracked = tracked.ct.tracked;
         packet.clear_ct_fields();
         self.pass.conntracked = false;
         if let Some(table) = ct.table {
             self.recirculate(tracked, table);
         }
-        self.pass.translated |= outcome.translated;
+        if outcome.translated {
+            self.pass.translated = translated;
+        }
     }
 
     /// Forgets conntrack; as in OVS, not after a `ct` since the last recirculation, even when that

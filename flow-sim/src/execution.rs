@@ -117,10 +117,15 @@ pub enum FaultKind {
     #[error("flow {0} of the same priority matches too and does something else")]
     AmbiguousFlows(Cookie),
     #[error(
-        "output of a packet that ct translated without recirculating: later tables \
-         saw the old addresses; give ct a table"
+        "a write to {} after ct translated the packet without recirculating; give ct a table",
+        .0.info().name
     )]
-    OutputAfterTranslation,
+    WriteAfterTranslation(Field),
+    #[error(
+        "ct in zone {0} of a packet that another zone has translated: the userspace datapath does \
+         not find its connection; use ct_clear, which works once after each recirculation"
+    )]
+    TranslatedElsewhere(u16),
     #[error("nat to an address of the other family than the packet's")]
     NatFamily,
     #[error("no address and port is left to translate to in zone {0}")]

@@ -306,21 +306,60 @@ fn source_translation_gives_colliding_senders_different_ports() {
 }
 
 #[test]
-fn output_after_translation_without_recirculation_is_reported() {
+fn a_packet_translated_without_recirculation_leaves_translated() {
     let blind = Ct {
         commit: true,
-        nat: Some(dnat(BACKEND, 80)),
+        nat: Some(dnat(BACKEND, 8080)),
         table: None,
         ..ct()
     };
-    let mut sim = sim([flow(
-        0,
-        1,
-        ip(),
-        apply([Action::Ct(blind), Action::output(PortNo(2))]),
-    )]);
-    let execution = sim.receive(to_service(), START);
-    assert_eq!(faults(&execution), [FaultKind::OutputAfterTranslation]);
+    let tell = Action::set(Field::EthDst, 7_u8);
+    let sent = |more: Option<Action>| {
+        let mut actions = vec![Action::Ct(blind.clone()), tell.clone()];
+        actions.extend(more);
+        actions.push(Action::output(PortNo(2)));
+        sim([flow(0, 1, ip(), apply(actions))]).receive(to_service(), START)
+    };
+    let left = only_output(&sent(None));
+    assert_eq!(destination(&left), (BACKEND.into(), Some(8080)));
+    assert_eq!(left.get(Field::EthDst), Some(7));
+
+    // OVS would write the address that it knows, in place of the translated one.
+    let address = Action::set(Field::Ipv4Src, 7_u8);
+    assert_eq!(
+        faults(&sent(Some(address))),
+        [FaultKind::WriteAfterTranslation(Field::Ipv4Src)]
+    );
+}
+
+#[test]
+fn a_second_zone_after_a_translation_without_ct_clear_is_reported() {
+    let other = Ct {
+        zone: CtZone::Immediate(9),
+        table: Some(TableId(2)),
+        ..ct()
+    };
+    let translate = Ct {
+        commit: true,
+        nat: Some(dnat(BACKEND, 8080)),
+        ..ct()
+    };
+    let faults_with = |actions: Vec<Action>| {
+        let mut sim = sim([
+            flow(0, 1, ip(), apply([Action::Ct(translate.clone())])),
+            flow(1, 1, ip(), apply(actions)),
+            flow(2, 1, ip(), output(2)),
+        ]);
+        faults(&sim.receive(to_service(), START))
+    };
+    assert_eq!(
+        faults_with(vec![Action::Ct(other.clone())]),
+        [FaultKind::TranslatedElsewhere(9)]
+    );
+    assert_eq!(
+        faults_with(vec![Action::CtClear, Action::Ct(other)]),
+        Vec::new()
+    );
 }
 
 #[test]
