@@ -48,6 +48,8 @@ pub(crate) enum Owner {
     TunnelPort,
     /// The node's gateway port.
     GatewayPort,
+    /// The node's masquerade addresses.
+    Masquerade,
     /// The way to another node.
     Route(String),
 }

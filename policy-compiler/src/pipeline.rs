@@ -42,6 +42,9 @@ pub const TUN_METADATA_INDEX: u16 = 0;
 /// Conntrack zone of every connection.
 pub const CT_ZONE: u16 = 0xc1;
 
+/// Conntrack zone of the second translation of masqueraded connections, that of their source.
+pub const CT_ZONE_MASQUERADE: u16 = 0xc2;
+
 /// Link-layer address of the gateway of every Pod.
 pub const GATEWAY_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0101);
 

@@ -21,12 +21,13 @@ mod tunnel_out;
 
 use std::net::IpAddr;
 
-use openflow_codec::{Action, Ct, Field, Match, PortNo, Subfield, action::CtZone};
+use openflow_codec::action::{CtZone, NatKind};
+use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo, Subfield};
 
 use crate::explain::Why;
 use crate::model::{Addresses, Families, MacAddr};
 use crate::pipeline::register::{self, ct_state};
-use crate::pipeline::{CT_ZONE, CookieKind, Spec};
+use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, CookieKind, Spec, Table};
 
 /// A flow that is wanted, and why.
 pub(crate) struct Wanted {
@@ -91,23 +92,37 @@ pub(crate) fn fixed(families: Families) -> Vec<Wanted> {
 }
 
 /// The flows of a node's tunnel port.
-pub(crate) fn tunnel_port(port: PortNo, families: Families) -> Vec<Wanted> {
+pub(crate) fn tunnel_port(port: PortNo, families: Families, masquerade: &[IpAddr]) -> Vec<Wanted> {
     let stages = [
         classify::tunnel_port(port),
         conntrack::tunnel_port(port),
         source::tunnel_port(port),
         route::tunnel_port(port),
-        tunnel_out::tunnel_port(port, families),
+        tunnel_out::tunnel_port(port, families, masquerade),
     ];
     stages.into_iter().flatten().collect()
 }
 
 /// The flows of a node's gateway port.
 pub(crate) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
-    let mut flows = vec![classify::gateway_port(gateway)];
+    let mut flows = vec![
+        classify::gateway_port(gateway),
+        conntrack::gateway_port(gateway.port),
+    ];
     flows.extend(source::gateway_port(gateway));
     flows.extend(route::gateway_port(gateway, families));
     flows
+}
+
+/// The flows of a node's masquerade addresses.
+pub(crate) fn masquerade_addresses(addresses: &[IpAddr]) -> Vec<Wanted> {
+    let of = |address: &IpAddr| {
+        [
+            conntrack::unmasquerade(*address),
+            commit::masqueraded(*address),
+        ]
+    };
+    addresses.iter().flat_map(of).collect()
 }
 
 /// The flows of a Pod's port; the one that opens it is added when all others are in force everywhere.
@@ -196,6 +211,38 @@ fn commit_exec(exec: Vec<Action>) -> Action {
         commit: true,
         zone: CtZone::Immediate(CT_ZONE),
         exec,
+        ..Ct::default()
+    })
+}
+
+/// With the flags `flags` in the register of the receiver's flags.
+fn with_flag(flow_match: Match, flags: u128) -> Match {
+    flow_match.with_masked(register::DESTINATION_FLAGS, flags, flags)
+}
+
+/// Gives the packet this source. The connection is committed each time: one that was forgotten is made
+/// again. The packet leaves at once, and nothing asks for its source any more.
+fn masquerade(address: IpAddr) -> [Action; 2] {
+    let ct = Ct {
+        commit: true,
+        zone: CtZone::Immediate(CT_ZONE_MASQUERADE),
+        nat: Some(Nat {
+            kind: Some(NatKind::Src),
+            addresses: Some((address, address)),
+            ..Nat::default()
+        }),
+        ..Ct::default()
+    };
+    [Action::CtClear, Action::Ct(ct)]
+}
+
+/// `ct(commit)` that sets these bits of `ct_mark` and goes on in `table`.
+fn recirculate_with_mark(bits: u128, table: Table) -> Action {
+    Action::Ct(Ct {
+        commit: true,
+        zone: CtZone::Immediate(CT_ZONE),
+        table: Some(table.id()),
+        exec: vec![Action::set_masked(Field::CtMark, bits, bits)],
         ..Ct::default()
     })
 }

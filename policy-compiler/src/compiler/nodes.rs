@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Nodes: their tunnel and gateway ports, and the ways between them.
 
+use std::net::IpAddr;
+
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
@@ -15,6 +17,7 @@ impl Compiler {
             .iter()
             .filter(|node| dirty.all_nodes || dirty.nodes.contains(*node))
         {
+            self.settle_masquerade(node);
             self.settle_tunnel_port(node);
             self.settle_gateway_port(node);
             self.settle_routes(node);
@@ -24,9 +27,19 @@ impl Compiler {
     fn settle_tunnel_port(&mut self, node: &str) {
         let port = self.observed.get(node).and_then(|facts| facts.tunnel_port);
         let wanted = port
-            .map(|port| stage::tunnel_port(port, self.families))
+            .map(|port| stage::tunnel_port(port, self.families, &self.masquerade_addresses(node)))
             .unwrap_or_default();
         self.own(Owner::TunnelPort, &Scope::Node(node.to_owned()), wanted);
+    }
+
+    fn settle_masquerade(&mut self, node: &str) {
+        let wanted = stage::masquerade_addresses(&self.masquerade_addresses(node));
+        self.own(Owner::Masquerade, &Scope::Node(node.to_owned()), wanted);
+    }
+
+    fn masquerade_addresses(&self, node: &str) -> Vec<IpAddr> {
+        let node = self.nodes.get(node).into_iter();
+        node.flat_map(Node::masquerade_addresses).collect()
     }
 
     fn settle_gateway_port(&mut self, node: &str) {

@@ -111,8 +111,11 @@ impl Compiler {
             (Owner::Object(key), _) => Some(key.clone()),
             (Owner::Attachment(key), _) => self.attachments.pod(key),
             (Owner::Route(peer), _) => Some(node(peer)),
-            (Owner::TunnelPort | Owner::GatewayPort, Scope::Node(name)) => Some(node(name)),
-            (Owner::TunnelPort | Owner::GatewayPort, Scope::Cluster) | (Owner::Pipeline, _) => None,
+            (Owner::TunnelPort | Owner::GatewayPort | Owner::Masquerade, Scope::Node(name)) => {
+                Some(node(name))
+            }
+            (Owner::TunnelPort | Owner::GatewayPort | Owner::Masquerade, Scope::Cluster)
+            | (Owner::Pipeline, _) => None,
         }
     }
 }

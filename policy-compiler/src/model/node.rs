@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A node: where Pods run.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
@@ -21,6 +21,29 @@ pub struct Node {
     pub addresses: Option<Addresses>,
     /// `spec.podCIDRs`, or `spec.podCIDR` alone.
     pub pod_cidrs: Vec<IpNetwork>,
+}
+
+impl Node {
+    /// The address of each family that stands for clients of Services whose answers must come back to
+    /// this node: the second of its first Pod CIDR, which no Pod gets.
+    pub fn masquerade_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let first = |family| {
+            let mut cidrs = self.pod_cidrs.iter();
+            cidrs.find(move |cidr| Family::of_network(**cidr) == family)
+        };
+        let seconds = Family::ALL
+            .into_iter()
+            .filter_map(first)
+            .map(|cidr| match cidr.network() {
+                IpAddr::V4(lowest) => IpAddr::from(Ipv4Addr::from_bits(lowest.to_bits() | 1)),
+                IpAddr::V6(lowest) => IpAddr::from(Ipv6Addr::from_bits(lowest.to_bits() | 1)),
+            });
+        seconds.filter(|address| {
+            self.pod_cidrs
+                .iter()
+                .any(|cidr| cidr.network() != *address && cidr.contains(*address))
+        })
+    }
 }
 
 /// The families of the Pod CIDRs of these nodes.

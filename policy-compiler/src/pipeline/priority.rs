@@ -18,11 +18,20 @@ pub const SOLICITATION: u16 = 300;
 /// `spoof_guard`: other ICMPv6 that lives on one link and has no business beyond it.
 pub const LINK_LOCAL: u16 = 200;
 
+/// `conntrack`: answers to masqueraded connections.
+pub const TO_MASQUERADE: u16 = 200;
+
 /// `conntrack_state`: invalid packets, before anything else.
 pub const INVALID: u16 = 300;
 
+/// `conntrack_state`: errors about answers to masqueraded connections, from the client.
+pub const MASQUERADED_ERROR: u16 = 250;
+
 /// `conntrack_state`: answers to allowed connections.
 pub const ANSWER: u16 = 200;
+
+/// `conntrack_state`: what clients of masqueraded connections send.
+pub const MASQUERADED: u16 = 180;
 
 /// `conntrack_state`: from the tunnel, Services were translated where the connection began.
 pub const FROM_TUNNEL: u16 = 150;
@@ -30,20 +39,38 @@ pub const FROM_TUNNEL: u16 = 150;
 /// `service`: cluster addresses that no Service has.
 pub const UNALLOCATED: u16 = 10;
 
+/// `conntrack_state`: from the node's own kernel.
+pub const FROM_GATEWAY: u16 = 140;
+
 /// `source`: the node's own kernel, before the world behind it.
 pub const HOST: u16 = 200;
+
+/// `route`: back by the port that it came from, as only connections to Services do.
+pub const HAIRPIN: u16 = 350;
 
 /// `route`: a Pod of this node, or the node itself.
 pub const LOCAL: u16 = 300;
 
+/// `route`: answers of Services to clients outside, by whatever port they came.
+pub const TO_CLIENT_OUTSIDE: u16 = 250;
+
+/// `route`: such answers that the node's own kernel gives.
+pub const TO_CLIENT_OUTSIDE_BACK: u16 = 260;
+
 /// `route`: what came by the tunnel never goes back into it.
 pub const NO_TRANSIT: u16 = 200;
+
+/// `route`: what the node's own kernel sends to a Service that leads outside.
+pub const SERVICE_OUTSIDE: u16 = 70;
 
 /// `route`: what the node's own kernel sends never goes back to it.
 pub const NO_HAIRPIN: u16 = 60;
 
 /// `route`: everything outside the cluster.
 pub const WORLD: u16 = 50;
+
+/// `tunnel_out`, `output`: the source is translated before.
+pub const MASQUERADE: u16 = 200;
 
 /// `reply`: what the node's own kernel sends to a Pod of the node, after its answers.
 pub const OWN_NODE: u16 = 90;
@@ -68,6 +95,15 @@ pub const LATER_FRAGMENT: u16 = 95;
 
 /// `denied`, `commit`: fragments, before whole packets.
 pub const FRAGMENT: u16 = 200;
+
+/// `commit`: a connection that is masqueraded after it was marked.
+pub const MARK_MASQUERADED: u16 = 250;
+
+/// `commit`: fragments of a connection that is masqueraded after they have come.
+pub const MASQUERADED_FRAGMENT: u16 = 240;
+
+/// `commit`: a masqueraded connection that is marked, though it may look new.
+pub const MASQUERADED_AND_MARKED: u16 = 230;
 
 /// `commit`: an allowed connection that conntrack knows but that is not marked.
 pub const REMARK: u16 = 90;

@@ -12,11 +12,23 @@ pub const DESTINATION: Field = Field::Xxreg2;
 /// Port that the receiver is plugged into.
 pub const OUT_PORT: Field = Field::Reg0;
 
-/// Flags of the receiver; see [`DESTINATION_ISOLATED`].
+/// Flags of the receiver and of the way to it; see [`DESTINATION_ISOLATED`] and [`MASQUERADE`].
 pub const DESTINATION_FLAGS: Field = Field::Reg1;
 
 /// In [`DESTINATION_FLAGS`]: a `NetworkPolicy` isolates the receiver for ingress.
 pub const DESTINATION_ISOLATED: u128 = 1;
+
+/// In [`DESTINATION_FLAGS`]: the receiver shall see the node's masquerade address as the source.
+pub const MASQUERADE: u128 = 1 << MASQUERADE_BIT;
+
+const MASQUERADE_BIT: u16 = 1;
+
+/// [`MASQUERADE`] alone.
+pub const MASQUERADE_FLAG: Subfield = Subfield {
+    field: DESTINATION_FLAGS,
+    offset: MASQUERADE_BIT,
+    bits: 1,
+};
 
 /// In [`DESTINATION_FLAGS`]: the staged table of the tier and direction with this number, 0 to 5, was
 /// asked.
@@ -26,6 +38,18 @@ pub const fn staged_asked(number: u32) -> u128 {
 
 /// In `ct_mark`: policy allowed the connection.
 pub const CT_MARK_ALLOWED: u128 = 1;
+
+/// In `ct_mark`: packets from the client are masqueraded.
+pub const CT_MARK_MASQUERADED: u128 = 1 << CT_MARK_MASQUERADED_BIT;
+
+const CT_MARK_MASQUERADED_BIT: u16 = 1;
+
+/// [`CT_MARK_MASQUERADED`] alone.
+pub const CT_MARK_MASQUERADED_FLAG: Subfield = Subfield {
+    field: Field::CtMark,
+    offset: CT_MARK_MASQUERADED_BIT,
+    bits: 1,
+};
 
 /// Bits of the label part of an identity.
 pub const LABEL_BITS: u32 = 48;

@@ -17,6 +17,8 @@ pub enum Table {
     Advertise = 25,
     /// Sends every IP packet through conntrack, once.
     Conntrack = 30,
+    /// Takes answers to masqueraded connections on to their other conntrack zone.
+    Unmasquerade = 35,
     /// Sorts packets by what conntrack says.
     ConntrackState = 40,
     /// Translates new connections to Services.
@@ -99,7 +101,7 @@ const INGRESS: &[Field] = &[
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 27] = [
+static DECLARATIONS: [Declaration; 28] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -116,23 +118,26 @@ static DECLARATIONS: [Declaration; 27] = [
         purpose: "Completes a neighbour advertisement: OVS lets its link-layer address be written only where it was matched as one.",
         matches: &[EthType, IpProto, Icmpv6Type], writes: &[NdTll], next: &[] },
     Declaration { table: Table::Conntrack, name: "conntrack",
-        purpose: "Sends every IP packet through conntrack once, with all registers zero, and applies the translation of its connection.",
+        purpose: "Sends every IP packet through conntrack once, with all registers zero, and applies the translation of its connection; answers to the masquerade address get their client back before.",
+        matches: &[EthType, Ipv4Dst, Ipv6Dst], writes: &[], next: &[Table::Unmasquerade, Table::ConntrackState] },
+    Declaration { table: Table::Unmasquerade, name: "unmasquerade",
+        purpose: "Sends answers to masqueraded connections, which have their client back, through conntrack like all others.",
         matches: &[EthType], writes: &[], next: &[Table::ConntrackState] },
     Declaration { table: Table::ConntrackState, name: "conntrack_state",
-        purpose: "Drops invalid packets, marks answers to allowed connections, sends new connections of local Pods to the Services.",
-        matches: &[InPort, CtState, CtMark], writes: &[Xxreg1], next: &[Table::Service, Table::Source] },
+        purpose: "Drops invalid packets, marks answers to allowed connections, sends new connections of local Pods and of the kernel to the Services.",
+        matches: &[InPort, CtState, CtMark], writes: &[Reg1, Xxreg1], next: &[Table::Service, Table::Source] },
     Declaration { table: Table::Service, name: "service",
         purpose: "New connections to a Service go to one of its endpoints.",
-        matches: &[EthType, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[], next: &[Table::Source] },
+        matches: &[EthType, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[Reg1, CtMark], next: &[Table::Source] },
     Declaration { table: Table::Source, name: "source",
         purpose: "Looks up who sends: the Pod of the port, the node's own kernel or the world behind it, or the identity in the tunnel header.",
         matches: &[InPort, EthType, Ipv4Src, Ipv6Src, TunMetadata0], writes: &[Xxreg1], next: &[Table::Route] },
     Declaration { table: Table::Route, name: "route",
         purpose: "Looks up where the destination is: a Pod of this node, the node itself, another node, or the world.",
-        matches: &[InPort, EthType, Ipv4Dst, Ipv6Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst, TunIpv6Dst], next: &[Table::Reply, Table::TunnelOut] },
+        matches: &[InPort, EthType, CtState, Ipv4Dst, Ipv6Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst, TunIpv6Dst], next: &[Table::Reply, Table::TunnelOut] },
     Declaration { table: Table::TunnelOut, name: "tunnel_out",
         purpose: "Writes the sender's identity into the tunnel header and sends to the other node, which decides.",
-        matches: &[EthType, CtState], writes: &[TunId, TunMetadata0], next: &[] },
+        matches: &[EthType, CtState, Reg1], writes: &[TunId, TunMetadata0], next: &[] },
     Declaration { table: Table::Reply, name: "reply",
         purpose: "Lets answers to allowed connections pass (conntrack of this node and, across nodes, of the sender's node say so), and what a Pod's own node sends.",
         matches: &[EthType, IpFrag, CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress, Table::Commit] },
@@ -159,10 +164,10 @@ static DECLARATIONS: [Declaration; 27] = [
         matches: &[EthType, IpFrag, CtState], writes: &[CtMark], next: &[] },
     Declaration { table: Table::Commit, name: "commit",
         purpose: "Commits connections that policy allowed and marks them, so that their answers pass.",
-        matches: &[EthType, IpFrag, CtState, CtMark], writes: &[CtMark], next: &[Table::Output] },
+        matches: &[EthType, IpFrag, CtState, CtMark, Reg1], writes: &[CtMark], next: &[Table::Output] },
     Declaration { table: Table::Output, name: "output",
-        purpose: "Delivers to the destination's port.",
-        matches: &[], writes: &[], next: &[] },
+        purpose: "Delivers to the destination's port; a masqueraded connection gets its source before.",
+        matches: &[EthType, Reg1], writes: &[], next: &[] },
     Declaration { table: Table::StagedAdminEgress, name: "staged_admin_egress",
         purpose: "Counts what staged policies would do in admin_egress; asked only where there are some.",
         matches: EGRESS, writes: &[], next: &[] },

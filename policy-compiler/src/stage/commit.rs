@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `commit` and `output`: connections that policy allowed are committed and marked, then delivered.
 
+use std::net::IpAddr;
+
 use openflow_codec::{Action, Field, Subfield};
 
 use super::{
-    Wanted, commit_only, commit_with_mark, fragments, pipeline, recommit_with_mark, tracked,
+    Wanted, commit_only, commit_with_mark, fragments, masquerade, node, pipeline,
+    recirculate_with_mark, recommit_with_mark, tracked, with_flag,
 };
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
@@ -12,21 +15,69 @@ use crate::pipeline::{Spec, Table, priority};
 
 pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let rest = Spec::new(Table::Commit, priority::DEFAULT).goto(Table::Output);
-    let port = Subfield {
-        field: register::OUT_PORT,
-        offset: 0,
-        bits: 32,
-    };
-    let output = Spec::new(Table::Output, priority::DEFAULT).act(Action::OutputReg {
-        src: port,
-        max_len: 0,
-    });
+    let output = Spec::new(Table::Output, priority::DEFAULT).act(deliver());
     let mut flows: Vec<Wanted> = families.iter().flat_map(commits).collect();
+    flows.extend(families.iter().flat_map(commits_of_masqueraded));
     flows.extend([
         pipeline(rest, "the connection is marked already"),
         pipeline(output, "delivers to the receiver's port"),
     ]);
     flows
+}
+
+/// A connection of a Service that leads here and is masqueraded.
+pub(super) fn masqueraded(address: IpAddr) -> Wanted {
+    let spec = Spec::new(Table::Output, priority::MASQUERADE).matching(with_flag(
+        Family::of(address).packets(),
+        register::MASQUERADE,
+    ));
+    let spec = masquerade(address).into_iter().fold(spec, Spec::act);
+    node(
+        spec.act(deliver()),
+        format!("masquerades as {address} what it delivers"),
+    )
+}
+
+fn deliver() -> Action {
+    Action::OutputReg {
+        src: Subfield {
+            field: register::OUT_PORT,
+            offset: 0,
+            bits: 32,
+        },
+        max_len: 0,
+    }
+}
+
+/// What one zone says is cleared before the next, and that works only on a packet that came back from
+/// conntrack. So these connections recirculate when they are marked.
+fn commits_of_masqueraded(family: Family) -> [Wanted; 3] {
+    let packets = || tracked(with_flag(family.packets(), register::MASQUERADE), 0, 0);
+    let mark = || recirculate_with_mark(register::CT_MARK_ALLOWED, Table::Output);
+    let unmarked = packets().with_masked(Field::CtMark, 0u8, register::CT_MARK_ALLOWED);
+    let marked = Spec::new(Table::Commit, priority::MARK_MASQUERADED)
+        .matching(unmarked)
+        .act(mark());
+    let fragments = Spec::new(Table::Commit, priority::MASQUERADED_FRAGMENT)
+        .matching(fragments(packets()))
+        .act(mark());
+    let done = Spec::new(Table::Commit, priority::MASQUERADED_AND_MARKED)
+        .matching(packets())
+        .goto(Table::Output);
+    [
+        pipeline(
+            marked,
+            format!("marks allowed {family} connections that are masqueraded"),
+        ),
+        pipeline(
+            fragments,
+            format!("holds masqueraded {family} fragments until all have come"),
+        ),
+        pipeline(
+            done,
+            format!("the masqueraded {family} connection is marked already"),
+        ),
+    ]
 }
 
 /// A switch that has forgotten its connections takes what the server says first for a connection from

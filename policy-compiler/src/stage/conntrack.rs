@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `conntrack` and `conntrack_state`: the one pass through conntrack, and what it said.
+//! `conntrack`, `unmasquerade` and `conntrack_state`: the one pass through conntrack, and what it said.
+
+use std::net::IpAddr;
 
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo};
 
-use super::{Wanted, node, pipeline, tracked};
+use super::{Wanted, family, node, pipeline, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
-use crate::pipeline::{CT_ZONE, Spec, Table, priority};
+use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, Spec, Table, priority};
 
 pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let not_ip = Spec::new(Table::Conntrack, priority::DEFAULT);
     let invalid = state(priority::INVALID, tracked(Match::any(), ct_state::INV, 0));
     let new = state(priority::NORMAL, tracked(Match::any(), ct_state::NEW, 0));
-    let mut flows: Vec<Wanted> = families.iter().map(track).collect();
+    let mut flows: Vec<Wanted> = families.iter().flat_map(track).collect();
     flows.extend([
         pipeline(not_ip, "drops what is of no family of the cluster"),
         pipeline(invalid, "drops packets that conntrack calls invalid"),
@@ -24,6 +26,20 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
         pipeline(
             answer(ct_state::REL),
             "marks ICMP errors related to connections that policy allowed",
+        ),
+        pipeline(
+            masquerade(answer(ct_state::REL))
+                .at(priority::MASQUERADED_ERROR)
+                .matching(masqueraded_error()),
+            "errors of the clients of masqueraded connections are masqueraded",
+        ),
+        pipeline(
+            masquerade(state(
+                priority::MASQUERADED,
+                masqueraded(Match::any(), 0, ct_state::RPL | ct_state::REL),
+            ))
+            .goto(Table::Source),
+            "clients of masqueraded connections are masqueraded",
         ),
         pipeline(
             new.goto(Table::Service),
@@ -37,16 +53,70 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     flows
 }
 
-fn track(family: Family) -> Wanted {
-    let spec = Spec::new(Table::Conntrack, priority::NORMAL)
+/// The userspace datapath takes a packet that one zone has translated for one that the next zone has
+/// translated, too, and does not find its connection; so what the first zone said is cleared.
+fn track(family: Family) -> [Wanted; 2] {
+    let first = Spec::new(Table::Conntrack, priority::NORMAL)
         .matching(family.packets())
-        .act(Action::Ct(Ct {
-            zone: CtZone::Immediate(CT_ZONE),
-            table: Some(Table::ConntrackState.id()),
-            nat: Some(Nat::default()),
-            ..Ct::default()
-        }));
-    pipeline(spec, format!("sends {family} packets through conntrack"))
+        .act(ct(CT_ZONE, Table::ConntrackState));
+    let second = Spec::new(Table::Unmasquerade, priority::NORMAL)
+        .matching(family.packets())
+        .act(Action::CtClear)
+        .act(ct(CT_ZONE, Table::ConntrackState));
+    [
+        pipeline(first, format!("sends {family} packets through conntrack")),
+        pipeline(
+            second,
+            format!("sends {family} answers through conntrack when they have their client back"),
+        ),
+    ]
+}
+
+/// Answers to the node's masquerade address get their client back.
+pub(super) fn unmasquerade(address: IpAddr) -> Wanted {
+    let spec = Spec::new(Table::Conntrack, priority::TO_MASQUERADE)
+        .matching(family::to(address))
+        .act(ct(CT_ZONE_MASQUERADE, Table::Unmasquerade));
+    node(
+        spec,
+        format!("gives answers to {address}, its masquerade address, their client back"),
+    )
+}
+
+fn ct(zone: u16, table: Table) -> Action {
+    Action::Ct(Ct {
+        zone: CtZone::Immediate(zone),
+        table: Some(table.id()),
+        nat: Some(Nat::default()),
+        ..Ct::default()
+    })
+}
+
+/// The kernel's clients of Services are masqueraded, so that answers come back by the switch.
+pub(super) fn gateway_port(port: PortNo) -> Wanted {
+    let new = tracked(Match::any().with(Field::InPort, port.0), ct_state::NEW, 0);
+    let spec = masquerade(state(priority::FROM_GATEWAY, new)).goto(Table::Service);
+    node(
+        spec,
+        "new connections of its own kernel may be to a Service",
+    )
+}
+
+fn masquerade(spec: Spec) -> Spec {
+    spec.act(Action::set_masked(
+        register::DESTINATION_FLAGS,
+        register::MASQUERADE,
+        register::MASQUERADE,
+    ))
+}
+
+/// In the direction of a client that is masqueraded.
+fn masqueraded(flow_match: Match, set: u128, clear: u128) -> Match {
+    tracked(flow_match, set, clear).with_masked(
+        Field::CtMark,
+        register::CT_MARK_MASQUERADED,
+        register::CT_MARK_MASQUERADED,
+    )
 }
 
 /// Packets of the tunnel skip the Services: they were translated where the connection began.
@@ -57,6 +127,11 @@ pub(super) fn tunnel_port(port: PortNo) -> Vec<Wanted> {
         spec,
         "tunnelled packets were translated where they were sent",
     )]
+}
+
+fn masqueraded_error() -> Match {
+    let both = register::CT_MARK_ALLOWED | register::CT_MARK_MASQUERADED;
+    tracked(Match::any(), ct_state::REL, ct_state::RPL).with_masked(Field::CtMark, both, both)
 }
 
 fn answer(bits: u128) -> Spec {

@@ -7,9 +7,10 @@ use ipnetwork::IpNetwork;
 use openflow_codec::{Action, Field, Match, PortNo};
 
 use super::family::{self, number};
-use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod};
+use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod, tracked};
 use crate::model::{Families, Family};
-use crate::pipeline::{GATEWAY_MAC, HOST_MAC, Spec, Table, priority, register};
+use crate::pipeline::register::{self, ct_state};
+use crate::pipeline::{GATEWAY_MAC, HOST_MAC, Spec, Table, priority};
 
 pub(super) fn fixed() -> Vec<Wanted> {
     let nowhere = Spec::new(Table::Route, priority::DEFAULT);
@@ -45,8 +46,48 @@ pub(super) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wan
         back,
         "drops what its own kernel sends to addresses of no Pod",
     ));
+    flows.extend(services_of_kernel(gateway, families));
     flows
 }
+
+/// The kernel and the world behind it as clients of Services: what the kernel sends may go back to it
+/// when it was translated, and answers find the client wherever they come from.
+fn services_of_kernel(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
+    let port = gateway.port;
+    let from_kernel = |flow_match: Match| flow_match.with(Field::InPort, port.0);
+    let mut flows = Vec::new();
+    for (bits, what) in [
+        (ct_state::DNAT, "to Services"),
+        (ct_state::SNAT, "that answer"),
+    ] {
+        for address in &gateway.addresses {
+            let spec = to_kernel(BACK, priority::HAIRPIN, register::HOST).matching(tracked(
+                from_kernel(family::to(*address)),
+                bits,
+                0,
+            ));
+            let why = format!("takes packets {what} back from its own kernel at {address}");
+            flows.push(node(spec, why));
+        }
+    }
+    for family in families.iter() {
+        let service = tracked(from_kernel(family.packets()), ct_state::DNAT, 0);
+        let answer = tracked(family.packets(), ct_state::SNAT | ct_state::RPL, 0);
+        let spec = to_kernel(BACK, priority::SERVICE_OUTSIDE, register::WORLD).matching(service);
+        let why = format!("sends {family} of its own kernel to Services that lead outside");
+        flows.push(node(spec, why));
+        let client = to_kernel(port, priority::TO_CLIENT_OUTSIDE, register::WORLD);
+        let why = format!("sends {family} answers of Services to clients outside");
+        flows.push(node(client.matching(answer.clone()), why));
+        let client = to_kernel(BACK, priority::TO_CLIENT_OUTSIDE_BACK, register::WORLD);
+        let why = format!("sends {family} answers of its own kernel to clients outside");
+        flows.push(node(client.matching(from_kernel(answer)), why));
+    }
+    flows
+}
+
+/// By the port that the packet came in by, in the 16 bits that OVS reads of a register.
+const BACK: PortNo = PortNo(PortNo::IN_PORT.0 & 0xffff);
 
 fn to_kernel(port: PortNo, priority: u16, who: u128) -> Spec {
     Spec::new(Table::Route, priority)
@@ -78,20 +119,46 @@ fn in_cidr(cidr: IpNetwork) -> Match {
 /// A Pod of this node: rewrites the link layer and says who receives.
 pub(super) fn pod_port(port: &PodPort) -> impl Iterator<Item = Wanted> {
     let addresses = port.addresses.iter();
-    addresses.map(|address| at_address(port, address))
+    addresses.flat_map(|address| at_address(port, address))
 }
 
-fn at_address(port: &PodPort, address: IpAddr) -> Wanted {
+/// A Pod that a Service leads back to itself is masqueraded: it would not send its answer out.
+fn at_address(port: &PodPort, address: IpAddr) -> [Wanted; 3] {
+    let from_itself = |bits| {
+        let back = family::to(address).with(Field::InPort, port.port.0);
+        deliver(port, BACK, priority::HAIRPIN).matching(tracked(back, bits, 0))
+    };
+    let through_service = from_itself(ct_state::DNAT).act(Action::set_masked(
+        register::DESTINATION_FLAGS,
+        register::MASQUERADE,
+        register::MASQUERADE,
+    ));
+    [
+        pod(
+            deliver(port, port.port, priority::LOCAL).matching(family::to(address)),
+            "receives what is sent to its address",
+        ),
+        pod(
+            through_service,
+            "receives what it sends to itself through a Service, masqueraded",
+        ),
+        pod(
+            from_itself(ct_state::SNAT),
+            "receives what it answers to itself through a Service",
+        ),
+    ]
+}
+
+fn deliver(port: &PodPort, out: PortNo, priority: u16) -> Spec {
     let isolated = if port.ingress_isolated {
         register::DESTINATION_ISOLATED
     } else {
         0
     };
-    let spec = Spec::new(Table::Route, priority::LOCAL)
-        .matching(family::to(address))
+    Spec::new(Table::Route, priority)
         .act(Action::set(Field::EthSrc, GATEWAY_MAC))
         .act(Action::set(Field::EthDst, port.mac))
-        .act(Action::set(register::OUT_PORT, port.port.0))
+        .act(Action::set(register::OUT_PORT, out.0))
         .act(Action::set_masked(
             register::DESTINATION_FLAGS,
             isolated,
@@ -102,8 +169,7 @@ fn at_address(port: &PodPort, address: IpAddr) -> Wanted {
             port.wire_identity,
             register::WIRE_MASK,
         ))
-        .goto(Table::Reply);
-    pod(spec, "receives what is sent to its address")
+        .goto(Table::Reply)
 }
 
 /// Pods of another node: the tunnel to it.

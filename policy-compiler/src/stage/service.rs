@@ -9,13 +9,19 @@ use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Match
 
 use super::{Wanted, family, pipeline};
 use crate::model::{Endpoint, Family, Protocol};
-use crate::pipeline::{CT_ZONE, CookieKind, Spec, Table, priority};
+use crate::pipeline::{CT_ZONE, CookieKind, Spec, Table, priority, register};
 
 /// All buckets weigh the same; OVS sends nothing to a bucket without weight.
 const WEIGHT: u16 = 100;
 
 pub(super) fn fixed() -> Vec<Wanted> {
-    let other = Spec::new(Table::Service, priority::DEFAULT).goto(Table::Source);
+    let other = Spec::new(Table::Service, priority::DEFAULT)
+        .act(Action::set_masked(
+            register::DESTINATION_FLAGS,
+            0_u8,
+            register::MASQUERADE,
+        ))
+        .goto(Table::Source);
     vec![pipeline(other, "the connection is not to a Service")]
 }
 
@@ -96,6 +102,10 @@ fn translate(address: IpAddr, port: u16) -> Action {
             ports: Some((port, port)),
             ..Nat::default()
         }),
+        exec: vec![Action::CopyField {
+            src: register::MASQUERADE_FLAG,
+            dst: register::CT_MARK_MASQUERADED_FLAG,
+        }],
         ..Ct::default()
     })
 }

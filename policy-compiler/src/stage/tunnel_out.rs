@@ -1,24 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `tunnel_out`: writes the sender's identity into the tunnel header and sends.
 
+use std::net::IpAddr;
+
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, PortNo};
 
-use super::{Wanted, node, tracked};
+use super::{Wanted, masquerade, node, tracked, with_flag};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, Spec, TUNNEL_VNI, Table, priority};
 
 /// New connections are committed here without a mark, so that this node knows their answers; those
 /// to a Service were committed when they were translated.
-pub(super) fn tunnel_port(port: PortNo, families: Families) -> Vec<Wanted> {
+pub(super) fn tunnel_port(port: PortNo, families: Families, masquerade: &[IpAddr]) -> Vec<Wanted> {
     let other = Spec::new(Table::TunnelOut, priority::DEFAULT);
     let mut flows = vec![node(
         send(other, port),
         "sends to the other node with the sender's identity",
     )];
     flows.extend(families.iter().map(|family| new(port, family)));
+    flows.extend(masquerade.iter().map(|address| masqueraded(port, *address)));
     flows
+}
+
+/// The connection was committed when it was translated the first time.
+fn masqueraded(port: PortNo, address: IpAddr) -> Wanted {
+    let spec = Spec::new(Table::TunnelOut, priority::MASQUERADE).matching(with_flag(
+        Family::of(address).packets(),
+        register::MASQUERADE,
+    ));
+    let spec = masquerade(address).into_iter().fold(spec, Spec::act);
+    node(
+        send(spec, port),
+        format!("masquerades as {address} what it sends to the other node"),
+    )
 }
 
 fn new(port: PortNo, family: Family) -> Wanted {

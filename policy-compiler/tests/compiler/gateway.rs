@@ -47,7 +47,7 @@ pub(crate) fn from_kernel(
 }
 
 /// A packet comes from a Pod.
-fn from_pod(
+pub(crate) fn from_pod(
     net: &mut Net<'_>,
     cluster: &Cluster,
     pod: usize,

@@ -240,6 +240,29 @@ pub(crate) fn service(name: &str, selector: &BTreeMap<String, String>) -> Object
     }))
 }
 
+/// A policy by which all Pods of the first namespace hear only from a block of addresses.
+pub(crate) fn only_from_block(name: &str, cidr: &str) -> Object {
+    let block = IPBlock {
+        cidr: cidr.to_owned(),
+        except: None,
+    };
+    let peer = NetworkPolicyPeer {
+        ip_block: Some(block),
+        ..NetworkPolicyPeer::default()
+    };
+    let rule = NetworkPolicyIngressRule {
+        from: Some(vec![peer]),
+        ports: None,
+    };
+    Object::NetworkPolicy(Box::new(NetworkPolicy {
+        metadata: named(Some(NAMESPACES[0]), name, &BTreeMap::new()),
+        spec: Some(NetworkPolicySpec {
+            ingress: Some(vec![rule]),
+            ..NetworkPolicySpec::default()
+        }),
+    }))
+}
+
 fn named(namespace: Option<&str>, name: &str, labels: &BTreeMap<String, String>) -> ObjectMeta {
     ObjectMeta {
         namespace: namespace.map(str::to_owned),
