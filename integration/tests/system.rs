@@ -18,6 +18,8 @@ mod chaos;
 mod counters;
 #[path = "system/gateway.rs"]
 mod gateway;
+#[path = "system/masquerade.rs"]
+mod masquerade;
 #[path = "system/promises.rs"]
 mod promises;
 #[path = "system/underlay.rs"]

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Clients of Services whose answers would miss the switch, with real packets: a Pod that is its own
+//! endpoint, the nodes' kernels, and the world.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use integration::{Netns, Probe, Protocol, wait};
+
+use crate::lab::{LIMIT, Lab};
+
+/// Two Pods that no policy isolates, and Services of one endpoint each.
+const NEAR: &str = "10.96.1.1";
+const NEAR6: &str = "fd00:96::1:1";
+const FAR: &str = "10.96.1.2";
+const FAR6: &str = "fd00:96::1:2";
+const HOME_NODE: &str = "10.96.1.3";
+const OTHER_NODE: &str = "10.96.1.4";
+const OUTSIDE: &str = "10.96.1.5";
+
+fn pod(name: &str, node: u8) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\n\
+         metadata:\n  namespace: open\n  name: {name}\n  labels: {{ app: {name} }}\n\
+         \x20 uid: 00000000-0000-4000-8000-00000000010{node}\n\
+         spec:\n  nodeName: node-{node}\n  containers:\n    - {{ name: {name}, image: {name} }}\n---\n"
+    )
+}
+
+/// A Service whose endpoints its selector finds, or those that the text after it says.
+fn service(name: &str, addresses: &str, selector: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: {name} }}\n\
+         spec:\n  clusterIPs: [{addresses}]\n  selector: {selector}\n  ports:\n\
+         \x20   - {{ name: http, protocol: TCP, port: 80, targetPort: 8080 }}\n\
+         \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n---\n"
+    )
+}
+
+/// A Service that leads to an address of no Pod.
+fn elsewhere(name: &str, address: &str, endpoint: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: {name} }}\n\
+         spec:\n  clusterIPs: [{address}]\n  ports:\n\
+         \x20   - {{ name: http, protocol: TCP, port: 80, targetPort: 8080 }}\n\
+         \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n\
+         metadata:\n  namespace: open\n  name: {name}-1\n\
+         \x20 labels: {{ kubernetes.io/service-name: {name} }}\n\
+         endpoints:\n  - addresses: [{endpoint}]\n    conditions: {{ ready: true }}\n\
+         ports:\n  - {{ name: http, protocol: TCP, port: 8080 }}\n\
+         \x20 - {{ name: dns, protocol: UDP, port: 5353 }}\n---\n"
+    )
+}
+
+fn pods_and_services() -> String {
+    [
+        "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n".to_owned(),
+        pod("near", 1),
+        pod("far", 2),
+        service("near", &format!("{NEAR}, \"{NEAR6}\""), "{ app: near }"),
+        service("far", &format!("{FAR}, \"{FAR6}\""), "{ app: far }"),
+    ]
+    .concat()
+}
+
+fn services_elsewhere(lab: &Lab) -> Result<String> {
+    let (home, other) = (lab.node(1)?.underlay(), lab.node(2)?.underlay());
+    Ok([
+        elsewhere("home-node", HOME_NODE, &home.to_string()),
+        elsewhere("other-node", OTHER_NODE, &other.to_string()),
+        elsewhere(
+            "outside",
+            OUTSIDE,
+            &integration::testbed::OUTSIDE.to_string(),
+        ),
+    ]
+    .concat())
+}
+
+/// The lab with the two Pods, and kernels that send what is for Services to `culvert-gw`.
+fn lab(name: &str) -> Result<Lab> {
+    let mut lab = Lab::start(name)?;
+    lab.put_pods("open.yaml", &pods_and_services())?;
+    let elsewhere = services_elsewhere(&lab)?;
+    lab.cluster.put_manifest("elsewhere.yaml", &elsewhere)?;
+    let lab = lab.and_pods(&["open/near", "open/far"])?;
+    for node in lab.cluster.bed().nodes() {
+        let (v4, v6) = (node.underlay(), node.underlay6());
+        for (route, via, source) in [
+            (
+                "route replace 10.96.0.0/16",
+                "169.254.1.1",
+                IpAddr::from(v4),
+            ),
+            ("-6 route replace fd00:96::/64", "fe80::1", IpAddr::from(v6)),
+        ] {
+            let route = format!("{route} via {via} dev culvert-gw onlink src {source}");
+            node.netns().ip(&route)?;
+        }
+    }
+    Ok(lab)
+}
+
+fn probe(from: &Netns, address: &str, protocol: Protocol) -> Result<Probe> {
+    let port = match protocol {
+        Protocol::Tcp => 80,
+        Protocol::Udp => 53,
+    };
+    let address: IpAddr = address.parse()?;
+    Ok(Probe::new(from, protocol, address, port))
+}
+
+/// Waits until each is answered by whom it says, in one round of all.
+fn expect(lab: &Lab, wanted: &[(&str, &Netns, &str, &str)]) -> Result<()> {
+    let mut probes = Vec::new();
+    for (client, from, address, server) in wanted {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let what = format!("{client} -> {address} {protocol} by {server}");
+            probes.push((what, probe(from, address, protocol)?, *server));
+        }
+    }
+    let mut wrong = Vec::new();
+    wait::until_true("every client to reach every Service", LIMIT, || {
+        let verdicts = lab
+            .prober
+            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
+        let both = probes.iter().zip(verdicts);
+        wrong = both
+            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
+            .map(|((what, ..), verdict)| format!("{what}: {verdict}"))
+            .collect();
+        Ok(wrong.is_empty())
+    })
+    .map_err(|error| error.context(wrong.join("; ")))
+}
+
+#[test]
+fn a_pod_reaches_itself_through_a_service_of_each_family() {
+    let lab = lab("tbhairpin").unwrap();
+    for (pod, addresses) in [("open/near", [NEAR, NEAR6]), ("open/far", [FAR, FAR6])] {
+        let netns = lab.pod(pod).unwrap().netns();
+        expect(&lab, &addresses.map(|address| (pod, netns, address, pod))).unwrap();
+    }
+}
+
+#[test]
+fn pods_kernels_and_the_world_reach_services_wherever_they_lead() {
+    let lab = lab("tbenter").unwrap();
+    let bed = lab.cluster.bed();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let routes = [
+        ("10.10.1.0/24", home),
+        ("10.10.2.0/24", away),
+        ("10.96.0.0/16", home),
+    ];
+    let world = bed.add_outsider(&routes).unwrap();
+    for (netns, name) in [
+        (home.netns(), "node/home"),
+        (away.netns(), "node/other"),
+        (&world, "the/world"),
+    ] {
+        let id = name.parse().unwrap();
+        lab.prober.serve(netns, &id, &[8080], &[5353]).unwrap();
+    }
+    let near = lab.pod("open/near").unwrap().netns();
+    let clients = [
+        ("a Pod", near),
+        ("its node", home.netns()),
+        ("the other node", away.netns()),
+        ("the world", &world),
+    ];
+    let mut wanted = Vec::new();
+    for (client, from) in clients {
+        for (address, server) in [
+            (NEAR, "open/near"),
+            (FAR, "open/far"),
+            (HOME_NODE, "node/home"),
+            (OTHER_NODE, "node/other"),
+            (OUTSIDE, "the/world"),
+        ] {
+            wanted.push((client, from, address, server));
+        }
+        if client != "the world" {
+            wanted.extend([
+                (client, from, NEAR6, "open/near"),
+                (client, from, FAR6, "open/far"),
+            ]);
+        }
+    }
+    expect(&lab, &wanted).unwrap();
+}
