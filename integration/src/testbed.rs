@@ -106,6 +106,8 @@ impl Node {
         ] {
             netns.sysctl(&format!("net/ipv6/conf/default/{key}"), value)?;
         }
+        // Or the node does not reach its own IPv6 addresses.
+        netns.sysctl("net/ipv6/conf/lo/disable_ipv6", "0")?;
         // The node's kernel gets a copy of every frame that OVS reads from uplink0. It must not answer
         // ARP for br-phy's address with uplink0's, nor accept packets there: peers would send tunnel
         // packets past OVS.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::{Config, Datapath};
 use crate::desired::{self, DATABASE, DesiredError, Observed, desired};
+use crate::health::HealthChecks;
 use crate::neighbours::{Keeper, Known};
 use crate::nft::Nft;
 use crate::ruleset::{TABLE, Wanted};
@@ -53,9 +54,11 @@ pub struct Agent {
     /// The gateway port's number in OVSDB, in the last round.
     gateway_ifindex: Option<i64>,
     nft: Nft,
+    health: HealthChecks,
     complaint: Complaint,
     gateway_complaint: Complaint,
     nft_complaint: Complaint,
+    health_complaint: Complaint,
 }
 
 /// Why a connection to OVSDB is given up.
@@ -143,9 +146,11 @@ impl Agent {
             endpoint_ifindex: None,
             gateway_ifindex: None,
             nft: Nft::default(),
+            health: HealthChecks::default(),
             complaint: Complaint::default(),
             gateway_complaint: Complaint::default(),
             nft_complaint: Complaint::default(),
+            health_complaint: Complaint::default(),
         })
     }
 
@@ -157,6 +162,9 @@ impl Agent {
                 Ok(never) => match never {},
                 Err(error) => complaint.warn(&error.to_string()),
             }
+            self.health.unhealthy();
+            // What has changed meanwhile is seen at once.
+            self.next_round = Instant::now();
             sleep(RETRY_PAUSE).await;
         }
     }
@@ -255,15 +263,19 @@ impl Agent {
     async fn round(&mut self, replica: &Replica) -> Duration {
         // Before the peers are said to be reachable: they must be let in.
         let rules_are_wrong = self.keep_rules().await;
-        match self.keep_neighbours(replica).await {
-            Ok(()) => self.complaint.resolved("tunnels can be used"),
+        let tunnels_are_wrong = match self.keep_neighbours(replica).await {
+            Ok(()) => {
+                self.complaint.resolved("tunnels can be used");
+                false
+            }
             Err(cause) => {
                 self.complaint
                     .warn(&format!("tunnels cannot be used: {cause}"));
                 self.keeper.lost();
                 self.observed.resolved.clear();
+                true
             }
-        }
+        };
         let host_is_wrong = match self.keep_gateway().await {
             Ok(()) => {
                 self.gateway_complaint.resolved("this node reaches Pods");
@@ -275,6 +287,11 @@ impl Agent {
                 true
             }
         };
+        let healthy = !(rules_are_wrong || tunnels_are_wrong || host_is_wrong);
+        match self.health.keep(&self.told.health_checks, healthy).await {
+            Ok(()) => self.health_complaint.resolved("health checks are answered"),
+            Err(cause) => self.health_complaint.warn(&cause.to_string()),
+        }
         let resolved = &self.observed.resolved;
         let missing = self
             .told

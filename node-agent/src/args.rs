@@ -15,7 +15,8 @@ const DEFAULT_RUNDIR: &str = "/run/openvswitch";
 
 /// Prepares an Open vSwitch node for Culvert and keeps it so.
 ///
-/// Ending it, at any moment and in any way, changes nothing on the node.
+/// Ending it, at any moment and in any way, changes nothing on the node; `culvert-agent uninstall` takes
+/// back what it has made (`culvert-agent uninstall --help`).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "culvert-agent", version)]
 pub struct Args {

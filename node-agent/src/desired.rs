@@ -8,6 +8,7 @@
 
 mod columns;
 mod port;
+mod removal;
 mod restart;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use ovsdb_client::{
 
 use crate::config::Config;
 use crate::desired::columns::{different, put_keys};
+pub use crate::desired::removal::{RemovalError, removal};
 pub use crate::desired::restart::waits_for_restore;
 
 /// The database of Open vSwitch.

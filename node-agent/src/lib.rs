@@ -3,13 +3,15 @@
 //!
 //! [`desired`], [`host`], [`ruleset`] and [`neighbours`] decide and do no IO, of what [`told`] reads;
 //! [`agent`] runs what they decide through OVSDB, netlink ([`underlay`], [`kernel`]), nftables
-//! ([`nft`]) and the control socket of vswitchd ([`unixctl`]).
+//! ([`nft`]) and the control socket of vswitchd ([`unixctl`]), and answers [`health`]
+//! checks. [`uninstall`] takes it all back.
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod args;
 pub mod config;
 pub mod desired;
+pub mod health;
 pub mod host;
 pub mod kernel;
 pub mod neighbours;
@@ -18,4 +20,5 @@ pub mod ruleset;
 pub mod telemetry;
 pub mod told;
 pub mod underlay;
+pub mod uninstall;
 pub mod unixctl;

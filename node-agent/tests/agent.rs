@@ -2,6 +2,8 @@
 //! The real `culvert-agent` on nodes with real Open vSwitch; needs root.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -385,6 +387,107 @@ fn our_table_of_nftables_is_kept_and_those_of_others_are_left_alone() {
     // What the agent had made stays until it is told to go.
     bed.stop("agent").unwrap();
     assert!(whole(&nft(node, "list ruleset")));
+}
+
+#[test]
+fn health_checks_are_answered_on_both_families_and_fail_while_ovsdb_is_away() {
+    let bed = bed("health", 1);
+    let node = bed.node(1).unwrap();
+    start(&bed, "agent", &[]);
+    tell(
+        node,
+        "culvert-health-checks=\"32000=shop/web=2,32001=shop/api=0\"",
+    );
+    let ask = |address: &str, port: u16| -> std::io::Result<String> {
+        let to = std::net::SocketAddr::new(address.parse().unwrap(), port);
+        let work = || {
+            let mut stream = TcpStream::connect_timeout(&to, LIMIT)?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        node.netns().enter(work).unwrap()
+    };
+    let says = |address: &str, port, parts: &[&str]| {
+        wait::until_true(format_args!("{parts:?}"), LIMIT, || {
+            let answer = ask(address, port).unwrap_or_default();
+            Ok(parts.iter().all(|part| answer.contains(part)))
+        })
+        .unwrap();
+    };
+    let weight = "x-load-balancing-endpoint-weight: 2";
+    for address in ["10.98.0.11", "fd98::b"] {
+        says(
+            address,
+            32000,
+            &["HTTP/1.1 200 ", weight, "\"localEndpoints\":2"],
+        );
+        says(
+            address,
+            32001,
+            &["HTTP/1.1 503 ", "\"serviceProxyHealthy\":true"],
+        );
+    }
+
+    node.ovs().kill_server().unwrap();
+    let unhealthy = ["HTTP/1.1 503 ", weight, "\"serviceProxyHealthy\":false"];
+    says("10.98.0.11", 32000, &unhealthy);
+    node.ovs().start_server().unwrap();
+    says("10.98.0.11", 32000, &["HTTP/1.1 200 "]);
+
+    tell(node, "culvert-health-checks=\"32000=shop/web=2\"");
+    wait::until_true("the port to be closed", LIMIT, || {
+        Ok(ask("10.98.0.11", 32001).is_err())
+    })
+    .unwrap();
+    says("10.98.0.11", 32000, &["HTTP/1.1 200 "]);
+}
+
+#[test]
+fn uninstalling_takes_back_everything_of_ours_and_nothing_else_unless_pods_are_in_the_way() {
+    let bed = bed("uninst", 1);
+    let node = bed.node(1).unwrap();
+    nft(node, "add table inet others");
+    node.ovs()
+        .vsctl("-- --id=@m create Manager target=\"ptcp:6641\" -- add Open_vSwitch . manager_options @m")
+        .unwrap();
+    start(&bed, "agent", &[]);
+    tell(node, "culvert-cluster-cidrs=\"10.10.1.0/24\"");
+    let routes = || node.netns().ip("route show proto 193");
+    wait::until_true("a route", LIMIT, || Ok(routes()?.contains("10.10.1.0/24"))).unwrap();
+    node.ovs()
+        .vsctl("add-port br-int pod0 -- set Interface pod0 type=internal external_ids:iface-id=shop/web")
+        .unwrap();
+    bed.stop("agent").unwrap();
+    let uninstall = |more: &[&str]| {
+        let db = node.db();
+        let program = ["netns", "exec", node.netns().name()];
+        let words = [
+            env!("CARGO_BIN_EXE_culvert-agent"),
+            "uninstall",
+            "--ovsdb",
+            &db,
+        ];
+        command::run("ip", &[&program[..], &words, more].concat())
+    };
+
+    let refused = format!("{:#}", uninstall(&[]).unwrap_err());
+    assert!(
+        refused.contains("1 Pods have their ports on bridge br-int, such as shop/web"),
+        "{refused}"
+    );
+    assert!(nft(node, "list ruleset").contains("table inet culvert"));
+    assert!(routes().unwrap().contains("10.10.1.0/24"));
+
+    uninstall(&["--force"]).unwrap();
+    assert_eq!(nft(node, "list ruleset").trim(), "table inet others {\n}");
+    assert_eq!(routes().unwrap().trim(), "");
+    assert_eq!(node.ovs().vsctl("list-br").unwrap().trim(), "br-phy");
+    assert_eq!(node.ovs().vsctl("get-manager").unwrap().trim(), "ptcp:6641");
+    assert_eq!(get(node, "Open_vSwitch .", "external_ids:culvert-node"), "");
+    uninstall(&[]).unwrap();
 }
 
 #[test]
