@@ -23,6 +23,8 @@ mod packets;
 mod pipeline;
 #[path = "compiler/reasons.rs"]
 mod reasons;
+#[path = "compiler/service_table.rs"]
+mod service_table;
 #[path = "compiler/town.rs"]
 mod town;
 #[path = "compiler/verdicts.rs"]

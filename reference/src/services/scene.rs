@@ -475,11 +475,15 @@ mod tests {
         let scenes = scenes();
         let rows: usize = scenes.iter().map(|scene| scene.rows.len()).sum();
         assert!(rows >= 200, "{rows}");
-        for scene in &scenes {
-            let mut left: Vec<_> = scene.rows.iter().map(|row| &row.text).collect();
-            left.sort();
-            left.dedup();
-            assert_eq!(left.len(), scene.rows.len(), "{}", scene.sentence);
+        let named =
+            |scene: &Scene, row: &Row| format!("{}: {}: {}", scene.topic, scene.sentence, row.text);
+        let of = |scene: &Scene| -> Vec<String> {
+            scene.rows.iter().map(|row| named(scene, row)).collect()
+        };
+        let mut left: Vec<String> = scenes.iter().flat_map(of).collect();
+        left.sort();
+        for pair in left.windows(2) {
+            assert_ne!(pair[0], pair[1]);
         }
     }
 }
