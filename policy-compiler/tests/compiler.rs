@@ -27,6 +27,8 @@ mod reasons;
 mod service_table;
 #[path = "compiler/town.rs"]
 mod town;
+#[path = "compiler/trace.rs"]
+mod trace;
 #[path = "compiler/verdicts.rs"]
 mod verdicts;
 #[path = "compiler/world.rs"]

@@ -19,6 +19,16 @@ pub(crate) struct Net<'a> {
     now: Duration,
     denied_by: Option<Cookie>,
     staged: Vec<Cookie>,
+    hops: Vec<Hop>,
+}
+
+/// What the switch of a node did with a packet.
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    pub(crate) node: usize,
+    /// As it came in.
+    pub(crate) packet: Packet,
+    pub(crate) execution: Execution,
 }
 
 /// A packet that reached a Pod.
@@ -40,6 +50,7 @@ impl<'a> Net<'a> {
             now: Duration::ZERO,
             denied_by: None,
             staged: Vec::new(),
+            hops: Vec::new(),
         };
         net.switches.resize_with(world::NODES.len(), Sim::new);
         net.load(compiler);
@@ -99,6 +110,7 @@ impl<'a> Net<'a> {
 
     /// A packet enters the switch of `node`; of which node it leaves the switch, and how.
     pub(crate) fn carry(&mut self, node: usize, packet: Packet) -> Option<(usize, Output)> {
+        self.hops.clear();
         let output = self.pass(node, packet)?;
         if output.port != world::TUNNEL_PORT {
             return Some((node, output));
@@ -124,9 +136,14 @@ impl<'a> Net<'a> {
         &self.staged
     }
 
+    /// What became of the last packet on each switch that it came to.
+    pub(crate) fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
     fn pass(&mut self, node: usize, packet: Packet) -> Option<Output> {
         self.now += Duration::from_millis(1);
-        let execution = self.switches[node].receive(packet, self.now);
+        let execution = self.switches[node].receive(packet.clone(), self.now);
         assert!(execution.faults.is_empty(), "{:?}", execution.faults);
         assert!(
             execution.outputs.len() <= 1,
@@ -148,7 +165,13 @@ impl<'a> Net<'a> {
             .windows(2)
             .find(denied)
             .and_then(|pair| pair[0].cookie);
-        execution.outputs.into_iter().next()
+        let output = execution.outputs.first().cloned();
+        self.hops.push(Hop {
+            node,
+            packet,
+            execution,
+        });
+        output
     }
 
     fn delivery(&self, node: usize, output: Output) -> Delivery {

@@ -17,7 +17,7 @@ use crate::world::{self, PodSpecimen};
 
 type Labels = BTreeMap<String, String>;
 
-const CLIENT_PORT: u16 = 40_000;
+pub(crate) const CLIENT_PORT: u16 = 40_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
@@ -117,7 +117,7 @@ impl Cluster {
     }
 
     /// Pods and how they can reach each other: of every family that both have, their addresses.
-    fn pairs(&self) -> impl Iterator<Item = Pair> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair> {
         let pods = self.pods.len();
         let pairs = (0..pods).flat_map(move |from| (0..pods).map(move |to| (from, to)));
         let of_family = move |from: usize, to: usize, family| {
@@ -135,7 +135,7 @@ impl Cluster {
     }
 
     /// What the API says of a connection; staged policies do not count.
-    fn judge(&self, pair: Pair, protocol: &str, port: u16) -> Outcome {
+    pub(crate) fn judge(&self, pair: Pair, protocol: &str, port: u16) -> Outcome {
         let (from, to) = (
             self.party(pair.from, pair.src),
             self.party(pair.to, pair.dst),
@@ -185,11 +185,11 @@ fn with_one_staged(mut cluster: Cluster, chosen: usize) -> (Cluster, Cluster) {
 
 /// Two Pods, each with one of its addresses.
 #[derive(Clone, Copy, Debug)]
-struct Pair {
-    from: usize,
-    to: usize,
-    src: IpAddr,
-    dst: IpAddr,
+pub(crate) struct Pair {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
 }
 
 impl Pair {
@@ -216,7 +216,7 @@ fn question(pair: Pair, protocol: &str, port: u16) -> Question {
     }
 }
 
-fn packet(protocol: &str, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Packet {
+pub(crate) fn packet(protocol: &str, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Packet {
     match protocol {
         "TCP" => Packet::tcp(src, dst),
         "UDP" => Packet::udp(src, dst),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Pod, PodSpec,
@@ -29,6 +30,8 @@ const STAGED: &str = "culvert.io/staged";
 pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
 pub(crate) const TUNNEL_PORT: PortNo = PortNo(1);
 pub(crate) const GATEWAY_PORT: PortNo = PortNo(2);
+/// Ports that Pods can have.
+pub(crate) const POD_PORTS: Range<u32> = 10..10 + NAMESPACES.len() as u32 * 16;
 pub(crate) const VIPS: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
 pub(crate) const SERVICE_PORT: u16 = 80;
 pub(crate) const TARGET_PORT: u16 = 8080;
@@ -77,7 +80,7 @@ impl PodSpecimen {
     }
 
     pub(crate) fn port(&self) -> PortNo {
-        PortNo(10 + self.namespace as u32 * 16 + u32::from(self.number))
+        PortNo(POD_PORTS.start + self.namespace as u32 * 16 + u32::from(self.number))
     }
 
     pub(crate) fn mac(&self) -> MacAddr {
