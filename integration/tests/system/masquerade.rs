@@ -2,9 +2,10 @@
 //! Clients of Services whose answers would miss the switch, with real packets: a Pod that is its own
 //! endpoint, the nodes' kernels, and the world.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
+use integration::stream::Stream;
 use integration::{Netns, Probe, Protocol, wait};
 
 use crate::lab::{LIMIT, Lab};
@@ -189,4 +190,45 @@ fn pods_kernels_and_the_world_reach_services_wherever_they_lead() {
         }
     }
     expect(&lab, &wanted).unwrap();
+}
+
+/// Numbers of the conntrack zones that established packets pass on a node: those of the datapath's
+/// flows while nothing but `stream` is under way.
+fn zones(lab: &Lab, node: usize, stream: &Stream) -> Result<Vec<String>> {
+    lab.node(node)?.ovs().appctl("revalidator/purge")?;
+    stream.expect_progress(1000, LIMIT)?;
+    let flows = lab.node(node)?.ovs().appctl("dpctl/dump-flows")?;
+    let ipv4 = flows
+        .lines()
+        .filter(|line| line.contains("eth_type(0x0800)"));
+    let passes = ipv4.flat_map(|line| line.split("zone=").skip(1));
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect();
+    let mut zones: Vec<String> = passes.map(number).collect();
+    zones.sort();
+    Ok(zones)
+}
+
+#[test]
+fn established_packets_pass_conntrack_once_per_node_and_twice_where_they_are_masqueraded() {
+    let lab = lab("tbpasses").unwrap();
+    let near = lab.pod("open/near").unwrap().netns();
+    let home = lab.node(1).unwrap().netns();
+    let open = |from, address: &str| {
+        let to = SocketAddr::new(address.parse().unwrap(), 80);
+        wait::until("a stream through the Service", LIMIT, || {
+            Ok(Stream::open(&lab.prober, from, to).ok())
+        })
+    };
+    // One pass for each direction.
+    let stream = open(near, FAR).unwrap();
+    for node in [1, 2] {
+        assert_eq!(zones(&lab, node, &stream).unwrap(), ["193", "193"]);
+    }
+    drop(stream);
+    let stream = open(home, FAR).unwrap();
+    assert_eq!(
+        zones(&lab, 1, &stream).unwrap(),
+        ["193", "193", "194", "194"]
+    );
+    assert_eq!(zones(&lab, 2, &stream).unwrap(), ["193", "193"]);
 }
