@@ -21,6 +21,7 @@ mod claims;
 mod pending;
 mod policy_counters;
 mod query;
+mod services;
 #[cfg(test)]
 mod tests;
 mod warm;
@@ -39,6 +40,7 @@ use policy_compiler::{Change, Compiler, Config, Kind, Object, ObjectKey};
 use self::attachments::Attachments;
 use self::pending::{Batch, Pending};
 use self::policy_counters::PolicyCounters;
+use self::services::ServiceTexts;
 use crate::encoder::Encoder;
 use crate::machine::{Facts, MachineView};
 use crate::rollout::{Command, Rollout, Step};
@@ -248,6 +250,9 @@ pub struct Control {
     pod_cidrs: BTreeMap<String, String>,
     /// The Pod CIDRs of all nodes, comma-separated.
     cluster_cidrs: String,
+    /// What all machines are told of Services, and whether something may have changed in it.
+    services: ServiceTexts,
+    services_unread: bool,
     rejected: BTreeMap<ObjectKey, String>,
     machines: BTreeMap<ConnectionId, Machine>,
     /// Machines whose standing must be looked at again.
@@ -284,6 +289,8 @@ impl Control {
             addresses: BTreeMap::new(),
             pod_cidrs: BTreeMap::new(),
             cluster_cidrs: String::new(),
+            services: ServiceTexts::default(),
+            services_unread: false,
             rejected: BTreeMap::new(),
             machines: BTreeMap::new(),
             unjudged: BTreeSet::new(),
@@ -630,6 +637,11 @@ impl Control {
         }
         if batch.node_objects {
             self.read_node_objects();
+        }
+        self.services_unread |= batch.services || !output.attachments.is_empty();
+        if self.services_unread && !self.compiler.has_stages() {
+            self.services_unread = false;
+            self.read_services();
         }
         for (key, rejected) in &output.rejected {
             let (file, line) = self.places.get(key).cloned().unwrap_or_default();

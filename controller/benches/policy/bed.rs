@@ -156,6 +156,7 @@ fn machine(node: u32) -> Input {
             encap: None,
             pod_cidrs: None,
             cluster_cidrs: None,
+            services: Default::default(),
             peers: None,
             peers_resolved: BTreeSet::new(),
         }),

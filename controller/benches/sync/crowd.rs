@@ -154,6 +154,7 @@ fn machine(number: u64) -> Input {
             encap: None,
             pod_cidrs: None,
             cluster_cidrs: None,
+            services: Default::default(),
             peers: None,
             peers_resolved: BTreeSet::new(),
         }),

@@ -19,6 +19,8 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// Whether a Node object is among them.
     pub(super) node_objects: bool,
+    /// Whether anything is among them that Services are made of.
+    pub(super) services: bool,
     /// Nodes that are observed in it.
     pub(super) observed: BTreeSet<String>,
     /// Attachments that are new or different in it.
@@ -65,6 +67,13 @@ impl Pending {
             attachments,
         } = std::mem::take(self);
         let node_objects = objects.keys().any(|key| key.kind == Kind::Node);
+        let of_services = [
+            Kind::Service,
+            Kind::EndpointSlice,
+            Kind::ServiceCidr,
+            Kind::Pod,
+        ];
+        let services = objects.keys().any(|key| of_services.contains(&key.kind));
         let observed = nodes.keys().cloned().collect();
         let attached = attachments
             .iter()
@@ -82,6 +91,7 @@ impl Pending {
         Batch {
             changes,
             node_objects,
+            services,
             observed,
             attached,
         }

@@ -201,6 +201,7 @@ fn view(node: &str, datapath_id: u64) -> MachineView {
             encap: None,
             pod_cidrs: None,
             cluster_cidrs: None,
+            services: Default::default(),
             peers: None,
             peers_resolved: BTreeSet::new(),
         }),
@@ -575,6 +576,43 @@ fn a_disconnected_peer_keeps_no_pod_waiting() {
     world.machine(3, with_agent(view("b", 0xb), &[]));
     world.acknowledge();
     assert!(says_ready(&world.commit()));
+}
+
+#[test]
+fn machines_learn_what_their_kernels_need_of_services_and_only_changes() {
+    let mut world = World::loaded();
+    world.machine(1, view("a", 0xa));
+    drop(world.commit());
+    let service = |endpoints: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{namespace: shop, name: front}}, \
+             spec: {{type: LoadBalancer, clusterIPs: [10.96.0.77], clusterIP: 10.96.0.77, \
+             externalTrafficPolicy: Local, healthCheckNodePort: 32000, ports: \
+             [{{name: a, port: 80, nodePort: 30080}}, {{name: b, port: 81, nodePort: 30081}}]}}, \
+             status: {{loadBalancer: {{ingress: [{{ip: 198.51.100.7}}]}}}}}}\n---\n\
+             {{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {{name: one}}, \
+             spec: {{cidrs: [10.96.0.0/16]}}}}\n---\n\
+             {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: \
+             {{namespace: shop, name: front-1, labels: {{kubernetes.io/service-name: front}}}}, \
+             ports: [{{name: a, port: 8080}}], endpoints: [{endpoints}]}}\n"
+        )
+    };
+    let local = "{addresses: [10.10.1.9], nodeName: a}";
+    world.manifest("svc.yaml", Some(&service(local)));
+    let written = world.commit().join("");
+    for pair in [
+        r#"["culvert-service-cidrs","10.96.0.0/16"]"#,
+        r#"["culvert-service-addresses","198.51.100.7"]"#,
+        r#"["culvert-node-ports","tcp/30080-30081"]"#,
+        r#"["culvert-health-checks","32000=shop/front=1"]"#,
+    ] {
+        assert!(written.contains(pair), "{pair} in {written}");
+    }
+    world.manifest("svc.yaml", Some(&service("")));
+    let written = world.commit().join("");
+    let none = r#"["culvert-health-checks","32000=shop/front=0"]"#;
+    assert!(written.contains(none), "{written}");
+    assert!(!written.contains("culvert-node-ports"), "{written}");
 }
 
 #[test]

@@ -73,10 +73,12 @@ impl Control {
             }
             marks.push((name.as_str(), mark));
         }
+        let health_checks = self.health_checks(node);
         let shall = BridgeFacts {
             pod_cidrs,
             cluster_cidrs: &self.cluster_cidrs,
             peers: &peers.join(","),
+            services: self.service_facts(&health_checks),
         };
         let facts = Facts::needed(&record.view, shall, marks);
         for key in done {

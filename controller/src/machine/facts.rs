@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ovsdb_client::{Condition, Datum, Mutation, Transaction, Uuid};
 
-use super::view::MachineView;
+use super::view::{MachineView, SERVICE_KEYS};
 
 /// Values of `external_ids` by row; `None` takes the key away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct BridgeFacts<'a> {
     pub cluster_cidrs: &'a str,
     /// The tunnel addresses of the other nodes.
     pub peers: &'a str,
+    /// Values of [`SERVICE_KEYS`].
+    pub services: [&'a str; 4],
 }
 
 /// What an Interface shall say.
@@ -62,6 +64,13 @@ impl Facts {
                 (CLUSTER_CIDRS, &bridge.cluster_cidrs, shall.cluster_cidrs),
                 (PEERS, &bridge.peers, shall.peers),
             ] {
+                facts.compare("Bridge", bridge.row, key, is.as_deref(), Some(shall));
+            }
+            for ((key, is), shall) in SERVICE_KEYS
+                .into_iter()
+                .zip(&bridge.services)
+                .zip(shall.services)
+            {
                 facts.compare("Bridge", bridge.row, key, is.as_deref(), Some(shall));
             }
         }
@@ -132,7 +141,8 @@ impl Facts {
                 (CLUSTER_CIDRS, &mut bridge.cluster_cidrs),
                 (PEERS, &mut bridge.peers),
             ];
-            self.set(("Bridge", bridge.row), keys);
+            let services = SERVICE_KEYS.into_iter().zip(&mut bridge.services);
+            self.set(("Bridge", bridge.row), keys.into_iter().chain(services));
         }
         for interface in view.interfaces.values_mut() {
             let keys = [(READY, &mut interface.ready), (ERROR, &mut interface.error)];
@@ -194,6 +204,7 @@ mod tests {
                 agent: None,
                 pod_cidrs: None,
                 cluster_cidrs: None,
+                services: Default::default(),
                 peers: Some("192.0.2.9".to_owned()),
                 peers_resolved: Default::default(),
             }),
@@ -215,6 +226,7 @@ mod tests {
             pod_cidrs: "10.10.1.0/24",
             cluster_cidrs: "10.10.1.0/24,10.10.2.0/24",
             peers: "192.0.2.2,192.0.2.3",
+            services: ["10.96.0.0/12", "", "tcp/30080", ""],
         };
         Facts::needed(view, shall, marks)
     }

@@ -15,6 +15,15 @@ use policy_compiler::{Attachment, AttachmentKey, NodeFacts};
 /// The database that every ovsdb-server of a switch has.
 pub const DATABASE: &str = "Open_vSwitch";
 
+/// Keys of the bridge that say what the machine's own kernel must know of Services: networks, addresses,
+/// node ports, and health checks.
+pub const SERVICE_KEYS: [&str; 4] = [
+    "culvert-service-cidrs",
+    "culvert-service-addresses",
+    "culvert-node-ports",
+    "culvert-health-checks",
+];
+
 /// What a machine's OVSDB says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineView {
@@ -49,6 +58,8 @@ pub struct Bridge {
     pub cluster_cidrs: Option<String>,
     /// `culvert-peers`, as it stands there.
     pub peers: Option<String>,
+    /// Values of [`SERVICE_KEYS`], as they stand there.
+    pub services: [Option<String>; 4],
     /// Peers whose link-layer address the machine knows.
     pub peers_resolved: BTreeSet<IpAddr>,
 }
@@ -192,11 +203,22 @@ fn read_bridge(replica: &Replica, row: &Row) -> Result<Bridge, RowError> {
         pod_cidrs: text(row, "culvert-pod-cidrs")?,
         cluster_cidrs: text(row, "culvert-cluster-cidrs")?,
         peers: text(row, "culvert-peers")?,
+        services: read_services(row)?,
         peers_resolved: resolved
             .split(',')
             .filter_map(|peer| peer.trim().parse().ok())
             .collect(),
     })
+}
+
+fn read_services(row: &Row) -> Result<[Option<String>; 4], RowError> {
+    let [cidrs, addresses, node_ports, health_checks] = SERVICE_KEYS;
+    Ok([
+        text(row, cidrs)?,
+        text(row, addresses)?,
+        text(row, node_ports)?,
+        text(row, health_checks)?,
+    ])
 }
 
 fn interfaces<'a>(replica: &'a Replica, bridge: &Row) -> Result<Vec<&'a Row>, RowError> {

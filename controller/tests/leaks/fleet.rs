@@ -385,6 +385,7 @@ fn view(node: usize) -> MachineView {
             pod_cidrs: None,
             encap: None,
             cluster_cidrs: None,
+            services: Default::default(),
             peers: None,
             peers_resolved: BTreeSet::new(),
         }),

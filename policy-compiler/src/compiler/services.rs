@@ -2,6 +2,7 @@
 //! Services: cluster addresses and their groups of endpoints.
 
 mod through;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
