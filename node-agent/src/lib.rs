@@ -4,7 +4,8 @@
 //! [`desired`], [`host`], [`ruleset`] and [`neighbours`] decide and do no IO, of what [`told`] reads;
 //! [`agent`] runs what they decide through OVSDB, netlink ([`underlay`], [`kernel`]), nftables
 //! ([`nft`]) and the control socket of vswitchd ([`unixctl`]), and answers [`health`]
-//! checks. [`uninstall`] takes it all back.
+//! checks. [`reject`] says what is answered to a packet for a Service without endpoints.
+//! [`uninstall`] takes it all back.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -16,6 +17,7 @@ pub mod host;
 pub mod kernel;
 pub mod neighbours;
 pub mod nft;
+pub mod reject;
 pub mod ruleset;
 pub mod telemetry;
 pub mod told;
