@@ -122,8 +122,8 @@ pub enum FaultKind {
     )]
     WriteAfterTranslation(Field),
     #[error(
-        "ct in zone {0} of a packet that another zone has translated: the userspace datapath does \
-         not find its connection; use ct_clear, which works once after each recirculation"
+        "ct in zone {0} of a packet that another zone has translated, which is not modelled: use \
+         ct_clear before, which works once after each recirculation"
     )]
     TranslatedElsewhere(u16),
     #[error("nat to an address of the other family than the packet's")]

@@ -53,8 +53,7 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     flows
 }
 
-/// The userspace datapath takes a packet that one zone has translated for one that the next zone has
-/// translated, too, and does not find its connection; so what the first zone said is cleared.
+/// What the first zone said of a packet is cleared, so that the next cannot take it for its own.
 fn track(family: Family) -> [Wanted; 2] {
     let first = Spec::new(Table::Conntrack, priority::NORMAL)
         .matching(family.packets())
