@@ -25,6 +25,8 @@ mod pipeline;
 mod reasons;
 #[path = "compiler/service_table.rs"]
 mod service_table;
+#[path = "compiler/services.rs"]
+mod services;
 #[path = "compiler/town.rs"]
 mod town;
 #[path = "compiler/trace.rs"]

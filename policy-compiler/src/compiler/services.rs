@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services: cluster addresses and their groups of endpoints.
 
+mod endpoints;
 mod through;
 mod told;
 
@@ -9,11 +10,12 @@ use std::net::IpAddr;
 
 use openflow_codec::GroupId;
 
+use self::endpoints::{Candidates, state_of};
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
-    Addresses, CandidateState, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
+    Addresses, Candidate, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
     ServiceCidr, ServicePort, TargetPort,
 };
 use crate::pipeline::group;
@@ -212,7 +214,7 @@ impl Compiler {
             .iter()
             .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
         for (service, port) in ports {
-            let endpoints = self.endpoints(key, service, port);
+            let candidates = self.candidates(key, service, port);
             let (protocol, port) = (port.protocol, port.port);
             let addresses = service.cluster_ips.into_iter().flat_map(Addresses::iter);
             for address in addresses {
@@ -220,14 +222,13 @@ impl Compiler {
                 if !self.families.contains(family) {
                     continue;
                 }
-                let of_family = |endpoint: &&Endpoint| Family::of(endpoint.address) == family;
-                let mut endpoints = endpoints.iter().filter(of_family).peekable();
-                let group = endpoints.peek().is_some().then(|| {
+                let endpoints = candidates.usable(family);
+                let group = (!endpoints.is_empty()).then(|| {
                     let owner = (key.clone(), protocol, port, family);
                     self.services.group_id(&owner)
                 });
                 if let Some(id) = group {
-                    let group = stage::service::group(id, endpoints);
+                    let group = stage::service::group(id, endpoints.iter());
                     self.owners.set_group(id, Some(group));
                     groups.insert(id);
                 }
@@ -236,6 +237,11 @@ impl Compiler {
                 }
             }
         }
+        let addresses = service.iter().filter_map(|service| service.cluster_ips);
+        let carried = addresses
+            .flat_map(Addresses::iter)
+            .filter(|address| self.families.contains(Family::of(*address)));
+        wanted.extend(carried.map(stage::service::undefined_port));
         self.own(Owner::Object(key.clone()), &Scope::Cluster, wanted);
         let old = self.services.groups_of.remove(key).unwrap_or_default();
         for id in old.difference(&groups) {
@@ -247,9 +253,18 @@ impl Compiler {
         }
     }
 
-    /// Ready endpoints of one port, sorted: from slices if there are any, else from Pods.
+    /// Who gets new connections at one port, sorted.
     fn endpoints(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Vec<Endpoint> {
-        let mut endpoints = BTreeSet::new();
+        let candidates = self.candidates(key, service, port);
+        let families = Family::ALL.into_iter();
+        families
+            .flat_map(|family| candidates.usable(family))
+            .collect()
+    }
+
+    /// Who may serve at one port: from slices if there are any, else from Pods.
+    fn candidates(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Candidates {
+        let mut candidates = Candidates::default();
         let mut sliced = false;
         for slice in self.services.slices(key) {
             sliced = true;
@@ -257,13 +272,10 @@ impl Compiler {
             let numbers = ports
                 .filter(|(name, protocol, _)| (name, *protocol) == (&port.name, port.protocol));
             for (_, _, number) in numbers {
-                let at = |address: &IpAddr| Endpoint {
-                    address: *address,
-                    port: *number,
-                };
-                let ready = slice.endpoints.iter();
-                let ready = ready.filter(|one| one.state == CandidateState::Ready);
-                endpoints.extend(ready.map(|one| at(&one.address)));
+                for Candidate { address, state, .. } in &slice.endpoints {
+                    let (address, port) = (*address, *number);
+                    candidates.add(Endpoint { address, port }, *state);
+                }
             }
         }
         if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {
@@ -272,16 +284,15 @@ impl Compiler {
                     TargetPort::Number(number) => Some(*number),
                     TargetPort::Name(name) => pod.named_port(name, port.protocol),
                 };
-                let Some(number) = number.filter(|_| selector.matches(&pod.labels)) else {
+                let Some(port) = number.filter(|_| selector.matches(&pod.labels)) else {
                     continue;
                 };
-                let addresses = self.attachments.open_addresses(pod_key);
-                endpoints.extend(addresses.map(|address| Endpoint {
-                    address,
-                    port: number,
-                }));
+                let state = state_of(pod, service.publish_not_ready);
+                for address in self.attachments.open_addresses(pod_key) {
+                    candidates.add(Endpoint { address, port }, state);
+                }
             }
         }
-        endpoints.into_iter().collect()
+        candidates
     }
 }

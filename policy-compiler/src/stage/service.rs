@@ -59,6 +59,16 @@ pub(crate) fn frontend(
     }
 }
 
+/// What is for a cluster address and none of its Service's ports: nobody's, not the world's.
+pub(crate) fn undefined_port(address: IpAddr) -> Wanted {
+    let spec = Spec::new(Table::Service, priority::UNDEFINED_PORT).matching(family::to(address));
+    Wanted {
+        kind: CookieKind::Service,
+        spec,
+        why: format!("drops what is for {address} and no port of the Service").into(),
+    }
+}
+
 /// Cluster addresses that no Service has: nobody's, not the world's.
 pub(crate) fn unallocated(cidr: IpNetwork) -> Wanted {
     let field = Family::of_network(cidr).dst();

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services: what flows and groups their objects make.
+
+use openflow_codec::{Action, Field, Flow, Group};
+use policy_compiler::pipeline::Table;
+use policy_compiler::{Change, Compiler, Config, Object};
+use serde_json::{Value, json};
+
+fn compiler() -> Compiler {
+    let mut compiler = Compiler::new(&Config {
+        cluster_secret: [9; 32],
+    });
+    let service = json!({
+        "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
+    });
+    let service = serde_json::from_value(service).expect("the Service is readable");
+    compiler.apply([Change::Apply(Object::Service(Box::new(service)))]);
+    compiler
+}
+
+/// The one slice of the Service has these endpoints.
+fn set_endpoints(compiler: &mut Compiler, endpoints: &Value) {
+    let slice = json!({
+        "metadata": {
+            "namespace": "shop", "name": "web-1",
+            "labels": {"kubernetes.io/service-name": "web"},
+        },
+        "addressType": "IPv4", "ports": [{"name": "", "port": 8080}], "endpoints": endpoints,
+    });
+    let slice = serde_json::from_value(slice).expect("the slice is readable");
+    compiler.apply([Change::Apply(Object::EndpointSlice(Box::new(slice)))]);
+}
+
+/// Where buckets send to.
+fn destinations(group: &Group) -> Vec<String> {
+    let actions = group.buckets.iter().flat_map(|bucket| &bucket.actions);
+    let addresses = actions.filter_map(|action| match action {
+        Action::Ct(ct) => ct.nat.as_ref()?.addresses,
+        _ => None,
+    });
+    addresses.map(|(first, _)| first.to_string()).collect()
+}
+
+fn endpoints(compiler: &Compiler) -> Vec<String> {
+    let groups = compiler.cluster_groups();
+    groups.flat_map(|group| destinations(group)).collect()
+}
+
+/// Flows of the table `service` that match this field.
+fn matching(compiler: &Compiler, field: Field) -> Vec<&Flow> {
+    let flows = compiler.cluster_flows().map(AsRef::as_ref);
+    let of_table = flows.filter(|flow| flow.table == Table::Service.id());
+    of_table
+        .filter(|flow| flow.flow_match.field(field).is_some())
+        .collect()
+}
+
+#[test]
+fn who_terminates_gets_new_connections_only_when_nobody_is_ready() {
+    let mut compiler = compiler();
+    let leaving = json!({"addresses": ["10.10.1.2"],
+        "conditions": {"ready": false, "serving": true, "terminating": true}});
+    let ready = json!({"addresses": ["10.10.2.2"]});
+    set_endpoints(&mut compiler, &json!([leaving, ready]));
+    assert_eq!(endpoints(&compiler), ["10.10.2.2"]);
+    set_endpoints(&mut compiler, &json!([leaving]));
+    assert_eq!(endpoints(&compiler), ["10.10.1.2"]);
+    set_endpoints(&mut compiler, &json!([]));
+    assert!(endpoints(&compiler).is_empty());
+}
+
+#[test]
+fn a_service_of_one_port_costs_two_flows_and_a_group_whatever_it_has_behind_it() {
+    let mut compiler = compiler();
+    let many: Vec<Value> = (0..100u8)
+        .map(|number| json!({"addresses": [format!("10.10.1.{number}")]}))
+        .collect();
+    set_endpoints(&mut compiler, &many.into());
+    assert_eq!(endpoints(&compiler).len(), 100);
+    assert_eq!(compiler.cluster_groups().count(), 1);
+    assert_eq!(matching(&compiler, Field::Ipv4Dst).len(), 2);
+}
+
+#[test]
+fn a_port_that_the_service_does_not_have_ends_there() {
+    let compiler = compiler();
+    let at_address = matching(&compiler, Field::Ipv4Dst);
+    let ports = matching(&compiler, Field::TcpDst);
+    let [port] = ports.as_slice() else {
+        panic!("there are {} flows of ports", ports.len());
+    };
+    let others: Vec<_> = at_address
+        .iter()
+        .filter(|flow| flow.flow_match.field(Field::IpProto).is_none())
+        .collect();
+    let [other] = others.as_slice() else {
+        panic!("there are {} flows of all ports", others.len());
+    };
+    assert!(other.priority < port.priority);
+    assert!(other.instructions.is_empty(), "{other:?}");
+}
+
+#[test]
+fn an_address_of_a_range_that_no_service_has_ends_below_those_that_one_has() {
+    let mut compiler = compiler();
+    let range = json!({"metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": ["10.96.0.0/16", "fd00:96::/112"]}});
+    let range = serde_json::from_value(range).expect("the range is readable");
+    compiler.apply([Change::Apply(Object::ServiceCidr(Box::new(range)))]);
+    let flows = matching(&compiler, Field::Ipv4Dst);
+    let lowest = flows.iter().min_by_key(|flow| flow.priority);
+    let lowest = lowest.expect("there are flows");
+    assert_eq!(flows.len(), 3);
+    assert!(
+        flows
+            .iter()
+            .filter(|flow| flow.priority == lowest.priority)
+            .count()
+            == 1
+    );
+    assert!(lowest.instructions.is_empty(), "{lowest:?}");
+    // The cluster carries no IPv6.
+    assert!(matching(&compiler, Field::Ipv6Dst).is_empty());
+}
