@@ -13,7 +13,8 @@
 //!
 //! A switch that is not connected holds nobody up, and is brought to the present state when it
 //! connects. Until then what isolates fails closed; but it learns no new identity, and what a
-//! `ClusterNetworkPolicy` denies by identities it does not deny to one that it does not know. A connected switch that does not answer is given up by its session.
+//! `ClusterNetworkPolicy` denies by identities it does not deny to one that it does not know. A
+//! connected switch that does not answer is given up by its session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
