@@ -27,6 +27,9 @@ pub const ENTRY_TABLE: TableId = TableId(Table::Classify as u8);
 /// VNI of the cluster's Geneve traffic.
 pub const TUNNEL_VNI: u64 = 0xc1;
 
+/// UDP port of Geneve (RFC 8926 section 3.3), to which nodes send tunnelled packets.
+pub const TUNNEL_UDP_PORT: u16 = 6081;
+
 /// Class of the Geneve option that carries the identity (RFC 8926 experimental range).
 pub const GENEVE_OPTION_CLASS: u16 = 0xff51;
 

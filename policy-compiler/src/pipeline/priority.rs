@@ -48,6 +48,9 @@ pub const FROM_GATEWAY: u16 = 140;
 /// `source`: the node's own kernel, before the world behind it.
 pub const HOST: u16 = 200;
 
+/// `route`: tunnelled packets that a node is not to take from Pods.
+pub const FORGED_TUNNEL: u16 = 400;
+
 /// `route`: back by the port that it came from, as only connections to Services do.
 pub const HAIRPIN: u16 = 350;
 

@@ -134,7 +134,7 @@ static DECLARATIONS: [Declaration; 28] = [
         matches: &[InPort, EthType, Ipv4Src, Ipv6Src, TunMetadata0], writes: &[Xxreg1], next: &[Table::Route] },
     Declaration { table: Table::Route, name: "route",
         purpose: "Looks up where the destination is: a Pod of this node, the node itself, another node, or the world.",
-        matches: &[InPort, EthType, CtState, Ipv4Dst, Ipv6Dst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst, TunIpv6Dst], next: &[Table::Reply, Table::TunnelOut] },
+        matches: &[InPort, EthType, CtState, Ipv4Dst, Ipv6Dst, IpProto, UdpDst], writes: &[EthDst, EthSrc, Reg0, Reg1, Xxreg2, TunDst, TunIpv6Dst], next: &[Table::Reply, Table::TunnelOut] },
     Declaration { table: Table::TunnelOut, name: "tunnel_out",
         purpose: "Writes the sender's identity into the tunnel header and sends to the other node, which decides.",
         matches: &[EthType, CtState, Reg1], writes: &[TunId, TunMetadata0], next: &[] },

@@ -8,9 +8,9 @@ use openflow_codec::{Action, Field, Match, PortNo};
 
 use super::family::{self, number};
 use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod, tracked};
-use crate::model::{Families, Family};
+use crate::model::{Families, Family, Protocol};
 use crate::pipeline::register::{self, ct_state};
-use crate::pipeline::{GATEWAY_MAC, HOST_MAC, Spec, Table, priority};
+use crate::pipeline::{GATEWAY_MAC, HOST_MAC, Spec, TUNNEL_UDP_PORT, Table, priority};
 
 pub(super) fn fixed() -> Vec<Wanted> {
     let nowhere = Spec::new(Table::Route, priority::DEFAULT);
@@ -41,7 +41,17 @@ pub(super) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wan
     });
     let from_kernel = Match::any().with(Field::InPort, gateway.port.0);
     let back = Spec::new(Table::Route, priority::NO_HAIRPIN).matching(from_kernel);
-    let mut flows: Vec<Wanted> = own.chain(world).collect();
+    let forged = gateway.addresses.iter().map(|address| {
+        let tunnelled = family::to(*address)
+            .with(Field::IpProto, Protocol::Udp.number())
+            .with(Field::UdpDst, TUNNEL_UDP_PORT);
+        let spec = Spec::new(Table::Route, priority::FORGED_TUNNEL).matching(tunnelled);
+        node(
+            spec,
+            "drops tunnelled packets to its address: nodes send them on the underlay",
+        )
+    });
+    let mut flows: Vec<Wanted> = own.chain(world).chain(forged).collect();
     flows.push(node(
         back,
         "drops what its own kernel sends to addresses of no Pod",

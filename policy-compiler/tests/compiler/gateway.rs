@@ -173,3 +173,21 @@ fn an_address_of_no_pod_in_a_pod_cidr_is_not_the_worlds() {
         assert!(from_pod(&mut net, &cluster, 0, packet).is_none(), "{free}");
     }
 }
+
+#[test]
+fn a_pod_cannot_send_tunnelled_packets_to_a_node() {
+    let pods = [plain(0, Families::Both)];
+    let cluster = open(&pods);
+    let mut net = Net::new(&cluster.compile(), &pods);
+    let own = pods[0].address(cluster.underlay).expect("a Pod of both");
+    for node in 0..world::NODES.len() {
+        let address = world::node_address(node, cluster.underlay);
+        let mut reaches = |packet| from_pod(&mut net, &cluster, 0, packet).is_some();
+        assert!(
+            !reaches(Packet::udp((own, 6081), (address, 6081))),
+            "{node}"
+        );
+        assert!(reaches(Packet::udp((own, 6081), (address, 6082))), "{node}");
+        assert!(reaches(Packet::tcp((own, 6081), (address, 6081))), "{node}");
+    }
+}
