@@ -16,7 +16,7 @@ use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
     Addresses, Candidate, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
-    ServiceCidr, ServicePort, TargetPort,
+    ServiceCidr, ServicePort, TargetPort, TrafficPolicy,
 };
 use crate::pipeline::group;
 use crate::stage;
@@ -165,13 +165,23 @@ impl Services {
 }
 
 fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
-    let addresses = service.cluster_ips.into_iter().flat_map(Addresses::iter);
-    addresses.flat_map(|address| {
+    addresses(service).flat_map(|(address, _)| {
         service
             .ports
             .iter()
             .map(move |port| (address, port.protocol, port.port))
     })
+}
+
+/// Where a Service is reached, and whether that is from outside the cluster, too. Load balancers' addresses
+/// are left out where not every client may go to every endpoint.
+fn addresses(service: &Service) -> impl Iterator<Item = (IpAddr, bool)> {
+    let cluster = service.cluster_ips.into_iter().flat_map(Addresses::iter);
+    let open =
+        service.external_policy == TrafficPolicy::Cluster && service.source_ranges.is_empty();
+    let external = service.load_balancer_ips.iter().filter(move |_| open);
+    let external = external.map(|address| (*address, true));
+    cluster.map(|address| (address, false)).chain(external)
 }
 
 impl EndpointSlice {
@@ -216,8 +226,7 @@ impl Compiler {
         for (service, port) in ports {
             let candidates = self.candidates(key, service, port);
             let (protocol, port) = (port.protocol, port.port);
-            let addresses = service.cluster_ips.into_iter().flat_map(Addresses::iter);
-            for address in addresses {
+            for (address, external) in addresses(service) {
                 let family = Family::of(address);
                 if !self.families.contains(family) {
                     continue;
@@ -233,7 +242,9 @@ impl Compiler {
                     groups.insert(id);
                 }
                 if self.services.has(key, &(address, protocol, port)) {
-                    wanted.push(stage::service::frontend(address, protocol, port, group));
+                    wanted.push(stage::service::frontend(
+                        address, external, protocol, port, group,
+                    ));
                 }
             }
         }

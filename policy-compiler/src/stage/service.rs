@@ -25,9 +25,11 @@ pub(super) fn fixed() -> Vec<Wanted> {
     vec![pipeline(other, "the connection is not to a Service")]
 }
 
-/// One cluster address and port of a Service; `group` is `None` when it has no endpoint.
+/// One address and port of a Service; `group` is `None` when it has no endpoint. Who connects to an
+/// address that is not a cluster address is always masqueraded.
 pub(crate) fn frontend(
     address: IpAddr,
+    external: bool,
     protocol: Protocol,
     port: u16,
     group: Option<GroupId>,
@@ -42,6 +44,16 @@ pub(crate) fn frontend(
             .with(Field::IpProto, protocol.number())
             .with(field, port),
     );
+    let masquerade = Action::set_masked(
+        register::DESTINATION_FLAGS,
+        register::MASQUERADE,
+        register::MASQUERADE,
+    );
+    let spec = if external && group.is_some() {
+        spec.act(masquerade)
+    } else {
+        spec
+    };
     let (spec, why) = match group {
         Some(group) => (
             spec.act(Action::Group(group)),
