@@ -174,11 +174,10 @@ fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
 }
 
 /// Where a Service is reached, and whether that is from outside the cluster, too. Load balancers' addresses
-/// are left out where not every client may go to every endpoint.
+/// are left out where clients outside may only go to endpoints of the node.
 fn addresses(service: &Service) -> impl Iterator<Item = (IpAddr, bool)> {
     let cluster = service.cluster_ips.into_iter().flat_map(Addresses::iter);
-    let open =
-        service.external_policy == TrafficPolicy::Cluster && service.source_ranges.is_empty();
+    let open = service.external_policy == TrafficPolicy::Cluster;
     let external = service.load_balancer_ips.iter().filter(move |_| open);
     let external = external.map(|address| (*address, true));
     cluster.map(|address| (address, false)).chain(external)
@@ -242,9 +241,16 @@ impl Compiler {
                     groups.insert(id);
                 }
                 if self.services.has(key, &(address, protocol, port)) {
-                    wanted.push(stage::service::frontend(
-                        address, external, protocol, port, group,
-                    ));
+                    let ranges = &service.source_ranges;
+                    if external && !ranges.is_empty() {
+                        wanted.extend(stage::service::frontend_for(
+                            ranges, address, protocol, port, group,
+                        ));
+                    } else {
+                        wanted.push(stage::service::frontend(
+                            address, external, protocol, port, group,
+                        ));
+                    }
                 }
             }
         }

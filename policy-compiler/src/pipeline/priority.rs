@@ -36,6 +36,9 @@ pub const MASQUERADED: u16 = 180;
 /// `conntrack_state`: from the tunnel, Services were translated where the connection began.
 pub const FROM_TUNNEL: u16 = 150;
 
+/// `service`: clients that a load balancer's address serves, where it does not serve all.
+pub const SOURCE_RANGE: u16 = 110;
+
 /// `service`: ports that the Service of a cluster address does not have.
 pub const UNDEFINED_PORT: u16 = 50;
 

@@ -128,7 +128,7 @@ static DECLARATIONS: [Declaration; 28] = [
         matches: &[InPort, CtState, CtMark], writes: &[Reg1, Xxreg1], next: &[Table::Service, Table::Source] },
     Declaration { table: Table::Service, name: "service",
         purpose: "New connections to a Service go to one of its endpoints.",
-        matches: &[EthType, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[Reg1, CtMark], next: &[Table::Source] },
+        matches: &[EthType, Ipv4Src, Ipv6Src, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[Reg1, CtMark], next: &[Table::Source] },
     Declaration { table: Table::Source, name: "source",
         purpose: "Looks up who sends: the Pod of the port, the node's own kernel or the world behind it, or the identity in the tunnel header.",
         matches: &[InPort, EthType, Ipv4Src, Ipv6Src, TunMetadata0], writes: &[Xxreg1], next: &[Table::Route] },

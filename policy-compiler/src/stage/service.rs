@@ -71,6 +71,41 @@ pub(crate) fn frontend(
     }
 }
 
+/// The same, for clients of these networks only.
+pub(crate) fn frontend_for(
+    ranges: &[IpNetwork],
+    address: IpAddr,
+    protocol: Protocol,
+    port: u16,
+    group: Option<GroupId>,
+) -> Vec<Wanted> {
+    let family = Family::of(address);
+    let ranges = ranges
+        .iter()
+        .filter(|range| Family::of_network(**range) == family);
+    let allowed = ranges.map(|range| {
+        let Wanted { kind, spec, .. } = frontend(address, true, protocol, port, group);
+        let spec = spec
+            .also(|flow_match| family::within(flow_match, family.src(), *range))
+            .at(priority::SOURCE_RANGE);
+        let why = format!("{address} {protocol}/{port} serves clients in {range}");
+        Wanted {
+            kind,
+            spec,
+            why: why.into(),
+        }
+    });
+    let Wanted { kind, spec, .. } = frontend(address, true, protocol, port, None);
+    let why =
+        format!("drops {address} {protocol}/{port} from clients outside loadBalancerSourceRanges");
+    let others = Wanted {
+        kind,
+        spec,
+        why: why.into(),
+    };
+    allowed.chain([others]).collect()
+}
+
 /// What is for a cluster address and none of its Service's ports: nobody's, not the world's.
 pub(crate) fn undefined_port(address: IpAddr) -> Wanted {
     let spec = Spec::new(Table::Service, priority::UNDEFINED_PORT).matching(family::to(address));
