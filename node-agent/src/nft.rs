@@ -51,18 +51,29 @@ impl Nft {
     /// See [`NftError`].
     pub async fn keep(&mut self, wanted: &Wanted<'_>) -> Result<bool, NftError> {
         let script = ruleset::replacement(wanted);
-        if let Some(made) = &self.made
-            && made.script == script
-            && list().await?.as_ref() == Some(&made.listing)
-        {
-            return Ok(false);
+        if let Some(made) = self.made.take().filter(|made| made.script == script) {
+            let is_so = list().await?.as_ref() == Some(&made.listing);
+            if !is_so {
+                make(&script).await?;
+            }
+            self.made = Some(made);
+            return Ok(!is_so);
         }
-        self.made = None;
-        run(&["-f", "-"], &script).await?;
+        // Somebody may change the table between the two commands. What is listed twice is ours.
+        make(&script).await?;
         let listing = list().await?;
-        self.made = listing.map(|listing| Made { script, listing });
+        make(&script).await?;
+        if let Some(listing) = listing
+            && list().await?.as_ref() == Some(&listing)
+        {
+            self.made = Some(Made { script, listing });
+        }
         Ok(true)
     }
+}
+
+async fn make(script: &str) -> Result<(), NftError> {
+    run(&["-f", "-"], script).await.map(drop)
 }
 
 /// Takes the table away, if there is one.
@@ -70,7 +81,7 @@ impl Nft {
 /// # Errors
 /// See [`NftError`].
 pub async fn remove() -> Result<(), NftError> {
-    run(&["-f", "-"], &ruleset::removal()).await.map(drop)
+    make(&ruleset::removal()).await
 }
 
 /// The table without counters, `None` if there is none.
