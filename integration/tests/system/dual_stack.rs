@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use integration::capture::{Capture, Geneve};
@@ -27,8 +28,17 @@ fn verdicts(lab: &Lab, from: &str, to: &str, protocol: Protocol) -> Result<Vec<V
     Ok(lab.prober.probe_all(probes(lab, from, to, protocol)?))
 }
 
+/// Long enough for TCP to send its first packet again: of IPv6 between nodes it is lost now and then right
+/// after the Pods are ready, which is an open defect and not what is asked here.
+const PATIENT: Duration = Duration::from_secs(4);
+
 fn assert_answered(lab: &Lab, from: &str, to: &str, protocol: Protocol) {
-    let verdicts = verdicts(lab, from, to, protocol).expect("the Pods were added");
+    let probes = probes(lab, from, to, protocol).expect("the Pods were added");
+    let patient = probes.into_iter().map(|probe| Probe {
+        deadline: PATIENT,
+        ..probe
+    });
+    let verdicts = lab.prober.probe_all(patient);
     let by: Vec<_> = verdicts.iter().map(Verdict::answered_by).collect();
     assert_eq!(
         by,
