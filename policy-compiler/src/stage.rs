@@ -25,9 +25,9 @@ use openflow_codec::action::{CtZone, NatKind};
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo, Subfield};
 
 use crate::explain::Why;
-use crate::model::{Addresses, Families, MacAddr};
+use crate::model::{Addresses, Families, Family, MacAddr};
 use crate::pipeline::register::{self, ct_state};
-use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, CookieKind, Spec, Table};
+use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, CookieKind, Spec, Table, priority};
 
 /// A flow that is wanted, and why.
 pub(crate) struct Wanted {
@@ -160,6 +160,14 @@ fn pod(spec: Spec, why: impl Into<Why>) -> Wanted {
     }
 }
 
+fn service(spec: Spec, why: impl Into<Why>) -> Wanted {
+    Wanted {
+        kind: CookieKind::Service,
+        spec,
+        why: why.into(),
+    }
+}
+
 /// EtherType of ARP.
 const ETH_TYPE_ARP: u128 = 0x0806;
 
@@ -196,33 +204,52 @@ fn copy(src: Field, dst: Field) -> Action {
     }
 }
 
-/// `ct(commit)` that sets `ct_mark`'s bits `mask` to `value`.
-fn commit_with_mark(value: u128, mask: u128) -> Action {
-    commit_exec(vec![Action::set_masked(Field::CtMark, value, mask)])
-}
-
-/// `ct(commit)` that writes nothing.
-fn commit_only() -> Action {
-    commit_exec(Vec::new())
-}
-
-fn commit_exec(exec: Vec<Action>) -> Action {
-    Action::Ct(Ct {
+/// `ct(commit)` that does `exec` to the connection.
+fn committing(exec: Vec<Action>) -> Ct {
+    Ct {
         commit: true,
         zone: CtZone::Immediate(CT_ZONE),
         exec,
         ..Ct::default()
-    })
+    }
 }
 
-/// With the flags `flags` in the register of the receiver's flags.
-fn with_flag(flow_match: Match, flags: u128) -> Match {
-    flow_match.with_masked(register::DESTINATION_FLAGS, flags, flags)
+/// `ct(commit)` that writes nothing.
+fn commit_only() -> Action {
+    Action::Ct(committing(Vec::new()))
 }
 
-/// Gives the packet this source. The connection is committed each time: one that was forgotten is made
-/// again. The packet leaves at once, and nothing asks for its source any more.
-fn masquerade(address: IpAddr) -> [Action; 2] {
+/// `ct(commit)` that sets `ct_mark`'s bits `mask` to `value`.
+fn commit_with_mark(value: u128, mask: u128) -> Action {
+    Action::Ct(committing(mark(value, mask)))
+}
+
+fn mark(value: u128, mask: u128) -> Vec<Action> {
+    vec![Action::set_masked(Field::CtMark, value, mask)]
+}
+
+/// Packets whose source is to be translated.
+fn to_masquerade(flow_match: Match) -> Match {
+    flow_match.with_masked(
+        register::DESTINATION_FLAGS,
+        register::MASQUERADE,
+        register::MASQUERADE,
+    )
+}
+
+/// Says that the packet's source is to be translated.
+fn set_masquerade() -> Action {
+    Action::set_masked(
+        register::DESTINATION_FLAGS,
+        register::MASQUERADE,
+        register::MASQUERADE,
+    )
+}
+
+/// In a table that packets leave by: gives those that are to be masqueraded this source. The connection
+/// is committed each time: one that was forgotten is made again. The packet leaves at once, and nothing
+/// asks for its source any more.
+fn masquerade(table: Table, address: IpAddr) -> Spec {
     let ct = Ct {
         commit: true,
         zone: CtZone::Immediate(CT_ZONE_MASQUERADE),
@@ -233,27 +260,24 @@ fn masquerade(address: IpAddr) -> [Action; 2] {
         }),
         ..Ct::default()
     };
-    [Action::CtClear, Action::Ct(ct)]
+    Spec::new(table, priority::MASQUERADE)
+        .matching(to_masquerade(Family::of(address).packets()))
+        .act(Action::CtClear)
+        .act(Action::Ct(ct))
 }
 
 /// `ct(commit)` that sets these bits of `ct_mark` and goes on in `table`.
 fn recirculate_with_mark(bits: u128, table: Table) -> Action {
     Action::Ct(Ct {
-        commit: true,
-        zone: CtZone::Immediate(CT_ZONE),
         table: Some(table.id()),
-        exec: vec![Action::set_masked(Field::CtMark, bits, bits)],
-        ..Ct::default()
+        ..committing(mark(bits, bits))
     })
 }
 
 /// The same with `force`: the connection begins anew, in the direction of this packet.
 fn recommit_with_mark(value: u128, mask: u128) -> Action {
     Action::Ct(Ct {
-        commit: true,
         force: true,
-        zone: CtZone::Immediate(CT_ZONE),
-        exec: vec![Action::set_masked(Field::CtMark, value, mask)],
-        ..Ct::default()
+        ..committing(mark(value, mask))
     })
 }

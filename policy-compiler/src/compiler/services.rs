@@ -16,7 +16,7 @@ use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
     Addresses, Candidate, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
-    ServiceCidr, ServicePort, TargetPort, TrafficPolicy,
+    ServiceCidr, ServicePort, TrafficPolicy,
 };
 use crate::pipeline::group;
 use crate::stage;
@@ -225,9 +225,11 @@ impl Compiler {
         for (service, port) in ports {
             let candidates = self.candidates(key, service, port);
             let (protocol, port) = (port.protocol, port.port);
-            for (address, external) in addresses(service) {
-                let family = Family::of(address);
-                if !self.families.contains(family) {
+            for family in self.families.iter() {
+                let of_family = addresses(service);
+                let of_family = of_family.filter(|(address, _)| Family::of(*address) == family);
+                let mut of_family = of_family.peekable();
+                if of_family.peek().is_none() {
                     continue;
                 }
                 let endpoints = candidates.usable(family);
@@ -240,17 +242,22 @@ impl Compiler {
                     self.owners.set_group(id, Some(group));
                     groups.insert(id);
                 }
-                if self.services.has(key, &(address, protocol, port)) {
-                    let ranges = &service.source_ranges;
-                    if external && !ranges.is_empty() {
-                        wanted.extend(stage::service::frontend_for(
-                            ranges, address, protocol, port, group,
-                        ));
-                    } else {
-                        wanted.push(stage::service::frontend(
-                            address, external, protocol, port, group,
-                        ));
+                for (address, external) in of_family {
+                    if !self.services.has(key, &(address, protocol, port)) {
+                        continue;
                     }
+                    let frontend = stage::service::Frontend {
+                        address,
+                        external,
+                        protocol,
+                        port,
+                        group,
+                        source_ranges: match external {
+                            true => &service.source_ranges,
+                            false => &[],
+                        },
+                    };
+                    wanted.extend(frontend.flows());
                 }
             }
         }
@@ -297,10 +304,7 @@ impl Compiler {
         }
         if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {
             for (pod_key, pod) in self.pods_in(&key.namespace) {
-                let number = match &port.target {
-                    TargetPort::Number(number) => Some(*number),
-                    TargetPort::Name(name) => pod.named_port(name, port.protocol),
-                };
+                let number = port.number_on(pod);
                 let Some(port) = number.filter(|_| selector.matches(&pod.labels)) else {
                     continue;
                 };

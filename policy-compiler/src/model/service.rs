@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::{Addresses, Name, Protocol, Selector};
+use super::{Addresses, Name, Pod, Protocol, Selector};
 
 /// A Service that is reached by addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub struct ServicePort {
     pub node_port: Option<u16>,
     /// Port of the endpoints.
     pub target: TargetPort,
+}
+
+impl ServicePort {
+    /// Where a Pod listens; `None` if it has no port of this name.
+    pub(crate) fn number_on(&self, pod: &Pod) -> Option<u16> {
+        match &self.target {
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(name) => pod.named_port(name, self.protocol),
+        }
+    }
 }
 
 /// `targetPort`.

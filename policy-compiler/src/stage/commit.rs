@@ -7,7 +7,7 @@ use openflow_codec::{Action, Field, Subfield};
 
 use super::{
     Wanted, commit_only, commit_with_mark, fragments, masquerade, node, pipeline,
-    recirculate_with_mark, recommit_with_mark, tracked, with_flag,
+    recirculate_with_mark, recommit_with_mark, to_masquerade, tracked,
 };
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
@@ -27,13 +27,8 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
 
 /// A connection of a Service that leads here and is masqueraded.
 pub(super) fn masqueraded(address: IpAddr) -> Wanted {
-    let spec = Spec::new(Table::Output, priority::MASQUERADE).matching(with_flag(
-        Family::of(address).packets(),
-        register::MASQUERADE,
-    ));
-    let spec = masquerade(address).into_iter().fold(spec, Spec::act);
     node(
-        spec.act(deliver()),
+        masquerade(Table::Output, address).act(deliver()),
         format!("masquerades as {address} what it delivers"),
     )
 }
@@ -52,7 +47,7 @@ fn deliver() -> Action {
 /// What one zone says is cleared before the next, and that works only on a packet that came back from
 /// conntrack. So these connections recirculate when they are marked.
 fn commits_of_masqueraded(family: Family) -> [Wanted; 3] {
-    let packets = || tracked(with_flag(family.packets(), register::MASQUERADE), 0, 0);
+    let packets = || tracked(to_masquerade(family.packets()), 0, 0);
     let mark = || recirculate_with_mark(register::CT_MARK_ALLOWED, Table::Output);
     let unmarked = packets().with_masked(Field::CtMark, 0u8, register::CT_MARK_ALLOWED);
     let marked = Spec::new(Table::Commit, priority::MARK_MASQUERADED)

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo};
 
-use super::{Wanted, family, node, pipeline, tracked};
+use super::{Wanted, family, node, pipeline, set_masquerade, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, Spec, Table, priority};
@@ -28,16 +28,18 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
             "marks ICMP errors related to connections that policy allowed",
         ),
         pipeline(
-            masquerade(answer(ct_state::REL))
+            answer(ct_state::REL)
+                .act(set_masquerade())
                 .at(priority::MASQUERADED_ERROR)
                 .matching(masqueraded_error()),
             "errors of the clients of masqueraded connections are masqueraded",
         ),
         pipeline(
-            masquerade(state(
+            state(
                 priority::MASQUERADED,
                 masqueraded(Match::any(), 0, ct_state::RPL | ct_state::REL),
-            ))
+            )
+            .act(set_masquerade())
             .goto(Table::Source),
             "clients of masqueraded connections are masqueraded",
         ),
@@ -94,19 +96,13 @@ fn ct(zone: u16, table: Table) -> Action {
 /// The kernel's clients of Services are masqueraded, so that answers come back by the switch.
 pub(super) fn gateway_port(port: PortNo) -> Wanted {
     let new = tracked(Match::any().with(Field::InPort, port.0), ct_state::NEW, 0);
-    let spec = masquerade(state(priority::FROM_GATEWAY, new)).goto(Table::Service);
+    let spec = state(priority::FROM_GATEWAY, new)
+        .act(set_masquerade())
+        .goto(Table::Service);
     node(
         spec,
         "new connections of its own kernel may be to a Service",
     )
-}
-
-fn masquerade(spec: Spec) -> Spec {
-    spec.act(Action::set_masked(
-        register::DESTINATION_FLAGS,
-        register::MASQUERADE,
-        register::MASQUERADE,
-    ))
 }
 
 /// In the direction of a client that is masqueraded.

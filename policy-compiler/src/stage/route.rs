@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use openflow_codec::{Action, Field, Match, PortNo};
 
 use super::family::{self, number};
-use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod, tracked};
+use super::{GatewayPort, PodPort, Wanted, node, pipeline, pod, set_masquerade, tracked};
 use crate::model::{Families, Family, Protocol};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{GATEWAY_MAC, HOST_MAC, Spec, TUNNEL_UDP_PORT, Table, priority};
@@ -138,11 +138,7 @@ fn at_address(port: &PodPort, address: IpAddr) -> [Wanted; 3] {
         let back = family::to(address).with(Field::InPort, port.port.0);
         deliver(port, BACK, priority::HAIRPIN).matching(tracked(back, bits, 0))
     };
-    let through_service = from_itself(ct_state::DNAT).act(Action::set_masked(
-        register::DESTINATION_FLAGS,
-        register::MASQUERADE,
-        register::MASQUERADE,
-    ));
+    let through_service = from_itself(ct_state::DNAT).act(set_masquerade());
     [
         pod(
             deliver(port, port.port, priority::LOCAL).matching(family::to(address)),

@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use openflow_codec::action::{CtZone, NatKind};
+use openflow_codec::action::NatKind;
 use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Match, Nat, PortNo};
 
-use super::{Wanted, family, pipeline};
+use super::{Wanted, committing, family, pipeline, service, set_masquerade};
 use crate::model::{Endpoint, Family, Protocol};
-use crate::pipeline::{CT_ZONE, CookieKind, Spec, Table, priority, register};
+use crate::pipeline::{Spec, Table, priority, register};
 
 /// All buckets weigh the same; OVS sends nothing to a bucket without weight.
 const WEIGHT: u16 = 100;
@@ -25,95 +25,80 @@ pub(super) fn fixed() -> Vec<Wanted> {
     vec![pipeline(other, "the connection is not to a Service")]
 }
 
-/// One address and port of a Service; `group` is `None` when it has no endpoint. Who connects to an
-/// address that is not a cluster address is always masqueraded.
-pub(crate) fn frontend(
-    address: IpAddr,
-    external: bool,
-    protocol: Protocol,
-    port: u16,
-    group: Option<GroupId>,
-) -> Wanted {
-    let field = match protocol {
-        Protocol::Tcp => Field::TcpDst,
-        Protocol::Udp => Field::UdpDst,
-        Protocol::Sctp => Field::SctpDst,
-    };
-    let spec = Spec::new(Table::Service, priority::NORMAL).matching(
-        family::to(address)
-            .with(Field::IpProto, protocol.number())
-            .with(field, port),
-    );
-    let masquerade = Action::set_masked(
-        register::DESTINATION_FLAGS,
-        register::MASQUERADE,
-        register::MASQUERADE,
-    );
-    let spec = if external && group.is_some() {
-        spec.act(masquerade)
-    } else {
-        spec
-    };
-    let (spec, why) = match group {
-        Some(group) => (
-            spec.act(Action::Group(group)),
-            format!("{address} {protocol}/{port} goes to one of its endpoints"),
-        ),
-        None => (
-            spec,
-            format!("drops {address} {protocol}/{port}: it has no ready endpoint"),
-        ),
-    };
-    Wanted {
-        kind: CookieKind::Service,
-        spec,
-        why: why.into(),
-    }
+/// One address and port of a Service. Where it serves these networks only, it drops what others send.
+/// Who connects to an address that is not a cluster address is always masqueraded.
+pub(crate) struct Frontend<'a> {
+    pub(crate) address: IpAddr,
+    /// It is not a cluster address.
+    pub(crate) external: bool,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    /// `None` when it has no endpoint.
+    pub(crate) group: Option<GroupId>,
+    /// Whom it serves; none: everybody.
+    pub(crate) source_ranges: &'a [IpNetwork],
 }
 
-/// The same, for clients of these networks only.
-pub(crate) fn frontend_for(
-    ranges: &[IpNetwork],
-    address: IpAddr,
-    protocol: Protocol,
-    port: u16,
-    group: Option<GroupId>,
-) -> Vec<Wanted> {
-    let family = Family::of(address);
-    let ranges = ranges
-        .iter()
-        .filter(|range| Family::of_network(**range) == family);
-    let allowed = ranges.map(|range| {
-        let Wanted { kind, spec, .. } = frontend(address, true, protocol, port, group);
-        let spec = spec
-            .also(|flow_match| family::within(flow_match, family.src(), *range))
-            .at(priority::SOURCE_RANGE);
-        let why = format!("{address} {protocol}/{port} serves clients in {range}");
-        Wanted {
-            kind,
-            spec,
-            why: why.into(),
+impl Frontend<'_> {
+    pub(crate) fn flows(&self) -> Vec<Wanted> {
+        let Self {
+            address,
+            protocol,
+            port,
+            ..
+        } = self;
+        if self.source_ranges.is_empty() {
+            let why = match self.group {
+                Some(_) => format!("{address} {protocol}/{port} goes to one of its endpoints"),
+                None => format!("drops {address} {protocol}/{port}: it has no ready endpoint"),
+            };
+            return vec![service(self.serve(), why)];
         }
-    });
-    let Wanted { kind, spec, .. } = frontend(address, true, protocol, port, None);
-    let why =
-        format!("drops {address} {protocol}/{port} from clients outside loadBalancerSourceRanges");
-    let others = Wanted {
-        kind,
-        spec,
-        why: why.into(),
-    };
-    allowed.chain([others]).collect()
+        let family = Family::of(*address);
+        let ranges = self.source_ranges.iter();
+        let of_family = ranges.filter(|range| Family::of_network(**range) == family);
+        let served = of_family.map(|range| {
+            let spec = self
+                .serve()
+                .also(|flow_match| family::within(flow_match, family.src(), *range))
+                .at(priority::SOURCE_RANGE);
+            let why = format!("{address} {protocol}/{port} serves clients in {range}");
+            service(spec, why)
+        });
+        let why = format!(
+            "drops {address} {protocol}/{port} from clients outside loadBalancerSourceRanges"
+        );
+        served.chain([service(self.spec(), why)]).collect()
+    }
+
+    fn serve(&self) -> Spec {
+        let spec = self.spec();
+        match self.group {
+            Some(group) if self.external => spec.act(set_masquerade()).act(Action::Group(group)),
+            Some(group) => spec.act(Action::Group(group)),
+            None => spec,
+        }
+    }
+
+    fn spec(&self) -> Spec {
+        let field = match self.protocol {
+            Protocol::Tcp => Field::TcpDst,
+            Protocol::Udp => Field::UdpDst,
+            Protocol::Sctp => Field::SctpDst,
+        };
+        Spec::new(Table::Service, priority::NORMAL).matching(
+            family::to(self.address)
+                .with(Field::IpProto, self.protocol.number())
+                .with(field, self.port),
+        )
+    }
 }
 
 /// What is for a cluster address and none of its Service's ports: nobody's, not the world's.
 pub(crate) fn undefined_port(address: IpAddr) -> Wanted {
     let spec = Spec::new(Table::Service, priority::UNDEFINED_PORT).matching(family::to(address));
-    Wanted {
-        kind: CookieKind::Service,
-        spec,
-        why: format!("drops what is for {address} and no port of the Service").into(),
-    }
+    let why = format!("drops what is for {address} and no port of the Service");
+    service(spec, why)
 }
 
 /// Cluster addresses that no Service has: nobody's, not the world's.
@@ -124,11 +109,8 @@ pub(crate) fn unallocated(cidr: IpNetwork) -> Wanted {
         field,
         cidr,
     ));
-    Wanted {
-        kind: CookieKind::Service,
-        spec,
-        why: format!("drops what is for addresses in {cidr} that no Service has").into(),
-    }
+    let why = format!("drops what is for addresses in {cidr} that no Service has");
+    service(spec, why)
 }
 
 /// The endpoints, all of one family, of one port of a Service; there is at least one.
@@ -149,9 +131,11 @@ pub(crate) fn group<'a>(id: GroupId, endpoints: impl Iterator<Item = &'a Endpoin
 }
 
 fn translate(address: IpAddr, port: u16) -> Action {
+    let remember = Action::CopyField {
+        src: register::MASQUERADE_FLAG,
+        dst: register::CT_MARK_MASQUERADED_FLAG,
+    };
     Action::Ct(Ct {
-        commit: true,
-        zone: CtZone::Immediate(CT_ZONE),
         table: Some(Table::Source.id()),
         nat: Some(Nat {
             kind: Some(NatKind::Dst),
@@ -159,10 +143,6 @@ fn translate(address: IpAddr, port: u16) -> Action {
             ports: Some((port, port)),
             ..Nat::default()
         }),
-        exec: vec![Action::CopyField {
-            src: register::MASQUERADE_FLAG,
-            dst: register::CT_MARK_MASQUERADED_FLAG,
-        }],
-        ..Ct::default()
+        ..committing(vec![remember])
     })
 }

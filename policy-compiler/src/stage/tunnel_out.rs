@@ -3,13 +3,12 @@
 
 use std::net::IpAddr;
 
-use openflow_codec::action::CtZone;
-use openflow_codec::{Action, Ct, Field, PortNo};
+use openflow_codec::{Action, Field, PortNo};
 
-use super::{Wanted, masquerade, node, tracked, with_flag};
+use super::{Wanted, commit_only, masquerade, node, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
-use crate::pipeline::{CT_ZONE, Spec, TUNNEL_VNI, Table, priority};
+use crate::pipeline::{Spec, TUNNEL_VNI, Table, priority};
 
 /// New connections are committed here without a mark, so that this node knows their answers; those
 /// to a Service were committed when they were translated.
@@ -26,26 +25,16 @@ pub(super) fn tunnel_port(port: PortNo, families: Families, masquerade: &[IpAddr
 
 /// The connection was committed when it was translated the first time.
 fn masqueraded(port: PortNo, address: IpAddr) -> Wanted {
-    let spec = Spec::new(Table::TunnelOut, priority::MASQUERADE).matching(with_flag(
-        Family::of(address).packets(),
-        register::MASQUERADE,
-    ));
-    let spec = masquerade(address).into_iter().fold(spec, Spec::act);
     node(
-        send(spec, port),
+        send(masquerade(Table::TunnelOut, address), port),
         format!("masquerades as {address} what it sends to the other node"),
     )
 }
 
 fn new(port: PortNo, family: Family) -> Wanted {
-    let commit = Action::Ct(Ct {
-        commit: true,
-        zone: CtZone::Immediate(CT_ZONE),
-        ..Ct::default()
-    });
     let spec = Spec::new(Table::TunnelOut, priority::NORMAL)
         .matching(tracked(family.packets(), ct_state::NEW, ct_state::DNAT))
-        .act(commit);
+        .act(commit_only());
     node(
         send(spec, port),
         format!("commits new {family} connections and sends them with the sender's identity"),

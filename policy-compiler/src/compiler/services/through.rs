@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::compiler::Compiler;
 use crate::compiler::verdicts::close_to;
-use crate::model::{Family, ObjectKey, Protocol, Service, ServicePort, TargetPort};
+use crate::model::{Family, ObjectKey, Protocol, Service, ServicePort};
 use crate::verdict::{End, EndpointVerdict, Question, QuestionError, Verdict};
 
 impl Compiler {
@@ -128,10 +128,7 @@ impl Compiler {
         };
         let mut ends = BTreeSet::new();
         for (pod_key, pod) in self.pods_in(&key.namespace) {
-            let number = match &port.target {
-                TargetPort::Number(number) => Some(*number),
-                TargetPort::Name(name) => pod.named_port(name, port.protocol),
-            };
+            let number = port.number_on(pod);
             let serves = pod.on_pod_network() && selector.matches(&pod.labels);
             ends.extend(number.filter(|_| serves).map(|port| (pod_key, port)));
         }
