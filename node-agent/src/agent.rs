@@ -263,35 +263,20 @@ impl Agent {
     async fn round(&mut self, replica: &Replica) -> Duration {
         // Before the peers are said to be reachable: they must be let in.
         let rules_are_wrong = self.keep_rules().await;
-        let tunnels_are_wrong = match self.keep_neighbours(replica).await {
-            Ok(()) => {
-                self.complaint.resolved("tunnels can be used");
-                false
-            }
-            Err(cause) => {
-                self.complaint
-                    .warn(&format!("tunnels cannot be used: {cause}"));
-                self.keeper.lost();
-                self.observed.resolved.clear();
-                true
-            }
-        };
-        let host_is_wrong = match self.keep_gateway().await {
-            Ok(()) => {
-                self.gateway_complaint.resolved("this node reaches Pods");
-                false
-            }
-            Err(cause) => {
-                self.gateway_complaint
-                    .warn(&format!("this node does not reach Pods: {cause}"));
-                true
-            }
-        };
-        let healthy = !(rules_are_wrong || tunnels_are_wrong || host_is_wrong);
-        match self.health.keep(&self.told.health_checks, healthy).await {
-            Ok(()) => self.health_complaint.resolved("health checks are answered"),
-            Err(cause) => self.health_complaint.warn(&cause.to_string()),
+        let tunnels = self.keep_neighbours(replica).await;
+        let tunnels = tunnels.map_err(|cause| format!("tunnels cannot be used: {cause}"));
+        let tunnels_are_wrong = self.complaint.about(tunnels, "tunnels can be used");
+        if tunnels_are_wrong {
+            self.keeper.lost();
+            self.observed.resolved.clear();
         }
+        let host = self.keep_gateway().await;
+        let host = host.map_err(|cause| format!("this node does not reach Pods: {cause}"));
+        let host_is_wrong = self.gateway_complaint.about(host, "this node reaches Pods");
+        let healthy = !(rules_are_wrong || tunnels_are_wrong || host_is_wrong);
+        let checks = self.health.keep(&self.told.health_checks, healthy).await;
+        self.health_complaint
+            .about(checks, "health checks are answered");
         let resolved = &self.observed.resolved;
         let missing = self
             .told
@@ -314,21 +299,14 @@ impl Agent {
             not_masqueraded: &self.config.not_masqueraded,
             node_ports: &self.told.node_ports,
         };
-        match self.nft.keep(&wanted).await {
-            Ok(changed) => {
-                if changed {
-                    tracing::info!("put the table {TABLE} of nftables in place");
-                }
-                self.nft_complaint.resolved("nftables are as configured");
-                false
-            }
-            Err(cause) => {
-                self.nft_complaint.warn(&format!(
-                    "node ports, masquerading and the guard of the tunnel may not work: {cause}"
-                ));
-                true
-            }
+        let kept = self.nft.keep(&wanted).await;
+        if let Ok(true) = kept {
+            tracing::info!("put the table {TABLE} of nftables in place");
         }
+        let kept = kept.map(drop).map_err(|cause| {
+            format!("node ports, masquerading and the guard of the tunnel may not work: {cause}")
+        });
+        self.nft_complaint.about(kept, "nftables are as configured")
     }
 
     /// Keeps the way between the node's own kernel and the Pods.
@@ -454,6 +432,15 @@ impl Agent {
 }
 
 impl Complaint {
+    /// Warns, or says that it is `fine` again; whether something is wrong.
+    fn about<E: ToString>(&mut self, result: Result<(), E>, fine: &str) -> bool {
+        match &result {
+            Ok(()) => self.resolved(fine),
+            Err(cause) => self.warn(&cause.to_string()),
+        }
+        result.is_err()
+    }
+
     fn warn(&mut self, text: &str) {
         if self.last.as_deref() != Some(text) {
             tracing::warn!("{text}");

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::control::ConnectionId;
 
-/// The audits, or the readings of counters, of one connection: one in every interval, and no two connections at the same moment.
+/// The audits, or the readings of counters, of one connection: one in every interval, and no two
+/// connections at the same moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Audits {
     interval: Duration,
