@@ -287,22 +287,14 @@ fn by_topology<'a>(
     zone: Option<&str>,
 ) -> Vec<(&'a Endpoint, SocketAddr)> {
     let for_nodes = |endpoint: &Endpoint| -> Vec<String> {
-        let hints = endpoint.hints.as_ref();
-        let hints = hints.and_then(|hints| hints.for_nodes.as_ref());
-        hints
-            .into_iter()
-            .flatten()
-            .map(|hint| hint.name.clone())
-            .collect()
+        let hints = endpoint.hints.iter();
+        let nodes = hints.flat_map(|hints| hints.for_nodes.iter().flatten());
+        nodes.map(|node| node.name.clone()).collect()
     };
     let for_zones = |endpoint: &Endpoint| -> Vec<String> {
-        let hints = endpoint.hints.as_ref();
-        let hints = hints.and_then(|hints| hints.for_zones.as_ref());
-        hints
-            .into_iter()
-            .flatten()
-            .map(|hint| hint.name.clone())
-            .collect()
+        let hints = endpoint.hints.iter();
+        let zones = hints.flat_map(|hints| hints.for_zones.iter().flatten());
+        zones.map(|zone| zone.name.clone()).collect()
     };
     let by = |hints: &dyn Fn(&Endpoint) -> Vec<String>, mine: &str| {
         let mut ready = all.iter().filter(|(endpoint, _)| is_ready(endpoint));

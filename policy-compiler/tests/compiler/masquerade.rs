@@ -17,11 +17,7 @@ const CLIENT: u16 = 40_000;
 
 /// The second address of a node's Pod CIDR.
 fn masquerade_address(node: usize, family: Family) -> IpAddr {
-    let node = node as u16 + 1;
-    match family {
-        Family::V4 => IpAddr::from([10, 10, node as u8, 1]),
-        Family::V6 => IpAddr::from([0xfd00, 0xa, node, 0, 0, 0, 0, 1]),
-    }
+    world::in_pod_cidr(node as u8 + 1, family, 1)
 }
 
 fn vip(family: Family) -> IpAddr {

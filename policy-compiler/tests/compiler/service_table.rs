@@ -10,14 +10,14 @@ use std::time::Duration;
 use flow_sim::packet::{Ip, Transport};
 use flow_sim::{Event, Output, Packet, Selection, Sim};
 use openflow_codec::PortNo;
-use policy_compiler::model::{Addresses, MacAddr};
+use policy_compiler::model::{Addresses, Family, MacAddr};
 use policy_compiler::pipeline::{GATEWAY_MAC, HOST_MAC, Table};
 use policy_compiler::{Attachment, AttachmentKey, Change, Compiler, Config, NodeFacts, Object};
 use reference::{CLIENT, Client, Place, Row, Scene, Treatment, scenes};
 use serde_json::{Value, json};
 
 use crate::packets::mac;
-use crate::world::{GATEWAY_PORT, TUNNEL_PORT};
+use crate::world::{GATEWAY_PORT, TUNNEL_PORT, in_pod_cidr};
 
 /// Rows that the compiler does not make true yet, as `TOPIC: SENTENCE: ROW`. Another row that fails is an
 /// error, and so is one of these that holds: `UPDATE=1 cargo test -p policy-compiler` takes it from the
@@ -157,12 +157,7 @@ impl<'a> Net<'a> {
     /// The first packet of a connection; how it ends, and how many buckets its group has.
     fn open(&mut self, row: &Row, client: SocketAddr) -> Result<(End, usize), String> {
         let entry = self.node(&row.attempt.enters);
-        let mut to = row.attempt.destination;
-        let own = &self.scene.site.nodes[entry].addresses;
-        if row.client == Client::Kernel && own.contains(&to.ip()) {
-            // The kernel has translated it, to the lowest address of the node's own Pods.
-            to.set_ip(pod_network(to.ip(), &row.attempt.enters));
-        }
+        let to = self.asked(row);
         let (from, to) = ((client.ip(), client.port()), (to.ip(), to.port()));
         let packet = match row.attempt.protocol.as_str() {
             "TCP" => Packet::tcp(from, to),
@@ -170,6 +165,18 @@ impl<'a> Net<'a> {
             _ => Packet::sctp(from, to),
         };
         self.carry(entry, self.enter(&row.client, packet))
+    }
+
+    /// Where the switch sees a row's connection go: the kernel has translated what is for one of the
+    /// node's own addresses, to the lowest address of the node's own Pods.
+    fn asked(&self, row: &Row) -> SocketAddr {
+        let mut to = row.attempt.destination;
+        let entry = self.node(&row.attempt.enters);
+        let own = &self.scene.site.nodes[entry].addresses;
+        if row.client == Client::Kernel && own.contains(&to.ip()) {
+            to.set_ip(pod_network(to.ip(), &row.attempt.enters));
+        }
+        to
     }
 
     fn enter(&self, client: &Client, packet: Packet) -> Packet {
@@ -206,19 +213,13 @@ impl<'a> Net<'a> {
         };
         let ip = back.packet.as_ip().ok_or("no IP")?;
         let (from, to) = ports(ip).ok_or("no ports")?;
-        let mut asked = row.attempt.destination;
-        if row.client == Client::Kernel
-            && self.scene.site.nodes[home].addresses.contains(&asked.ip())
-        {
-            asked.set_ip(pod_network(asked.ip(), &row.attempt.enters));
-        }
         let seen = (
             at,
             back.port,
             SocketAddr::new(ip.src, from),
             SocketAddr::new(ip.dst, to),
         );
-        if seen != (home, port, asked, client) {
+        if seen != (home, port, self.asked(row), client) {
             return Err(format!("the answer is {seen:?}"));
         }
         Ok(())
@@ -318,19 +319,16 @@ fn link_layer(place: &Place) -> MacAddr {
 
 /// The lowest address of the node's own Pods, of the family of `like`.
 fn pod_network(like: IpAddr, node: &str) -> IpAddr {
-    let number: u8 = node.trim_start_matches("node-").parse().expect("a number");
-    match like {
-        IpAddr::V4(_) => [10, 10, number, 0].into(),
-        IpAddr::V6(_) => [0xfd00, 0xa, number.into(), 0, 0, 0, 0, 0].into(),
-    }
+    in_pod_cidr(number(node), Family::of(like), 0)
 }
 
 /// Whom an endpoint sees in place of a masqueraded client: the address after the lowest.
 fn masquerade(like: IpAddr, node: &str) -> IpAddr {
-    match pod_network(like, node) {
-        IpAddr::V4(address) => (u32::from(address) + 1).to_be_bytes().into(),
-        IpAddr::V6(address) => (u128::from(address) + 1).to_be_bytes().into(),
-    }
+    in_pod_cidr(number(node), Family::of(like), 1)
+}
+
+fn number(node: &str) -> u8 {
+    node.trim_start_matches("node-").parse().expect("a number")
 }
 
 fn compile(scene: &Scene) -> Compiler {

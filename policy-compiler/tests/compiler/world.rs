@@ -175,6 +175,14 @@ fn pod_cidr(family: Family, node: u8) -> String {
     }
 }
 
+/// The address at this place in the Pod CIDR of the node with this number (from 1).
+pub(crate) fn in_pod_cidr(number: u8, family: Family, place: u8) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([10, 10, number, place]),
+        Family::V6 => IpAddr::from([0xfd00, 0xa, number.into(), 0, 0, 0, 0, place.into()]),
+    }
+}
+
 pub(crate) fn node_address(node: usize, underlay: Family) -> IpAddr {
     match underlay {
         Family::V4 => IpAddr::from([192, 0, 2, node as u8 + 1]),
