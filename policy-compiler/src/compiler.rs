@@ -148,6 +148,7 @@ impl Compiler {
     /// A node's object is as given, or gone.
     fn set_node(&mut self, name: &str, node: Option<Node>, dirty: &mut Dirty) {
         dirty.all_nodes = true;
+        dirty.node_objects.insert(name.to_owned());
         dirty.attachments.extend(self.attachments.on_node(name));
         let peer = |node: &Node| (node.labels.clone(), node.status_addresses.clone());
         let new = node.as_ref().map(peer);
@@ -172,6 +173,7 @@ impl Compiler {
         }
         self.families = families;
         self.own_pipeline();
+        dirty.node_objects.extend(self.nodes.keys().cloned());
         dirty.policies.extend(self.policies.all());
         dirty.services.extend(self.services.all());
         dirty.ranges.extend(self.services.all_ranges());

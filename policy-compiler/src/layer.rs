@@ -40,7 +40,7 @@ impl LayerDelta {
 pub(crate) enum Owner {
     /// The fixed part.
     Pipeline,
-    /// A policy or a Service.
+    /// A policy, a Service, a range of its addresses, or a node where every switch knows of it.
     Object(ObjectKey),
     /// A Pod's port.
     Attachment(AttachmentKey),

@@ -9,6 +9,7 @@ mod classify;
 mod commit;
 mod conntrack;
 pub(crate) mod family;
+pub(crate) mod frontend;
 mod nd;
 mod neighbour;
 pub(crate) mod policy;
@@ -52,6 +53,8 @@ pub(crate) struct GatewayPort {
     pub(crate) port: PortNo,
     /// The node's own addresses.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Where the kernel sends what is for a node port.
+    pub(crate) node_port_addresses: Vec<IpAddr>,
 }
 
 impl PodPort {
@@ -81,6 +84,7 @@ pub(crate) fn fixed(families: Families) -> Vec<Wanted> {
         spoof_guard::fixed(families),
         neighbour::fixed(families),
         conntrack::fixed(families),
+        frontend::fixed(),
         service::fixed(),
         source::fixed(),
         route::fixed(),
@@ -105,10 +109,10 @@ pub(crate) fn tunnel_port(port: PortNo, families: Families, masquerade: &[IpAddr
 
 /// The flows of a node's gateway port.
 pub(crate) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
-    let mut flows = vec![
-        classify::gateway_port(gateway),
-        conntrack::gateway_port(gateway.port),
-    ];
+    let mut flows = vec![classify::gateway_port(gateway)];
+    flows.extend(conntrack::gateway_port(gateway));
+    let node_ports = gateway.node_port_addresses.iter();
+    flows.extend(node_ports.map(|address| frontend::node_ports(gateway.port, *address)));
     flows.extend(source::gateway_port(gateway));
     flows.extend(route::gateway_port(gateway, families));
     flows

@@ -23,6 +23,8 @@ pub(super) struct Dirty {
     pub(super) ranges: BTreeSet<ObjectKey>,
     /// Namespaces whose Services take their endpoints from Pods.
     pub(super) endpoints_in: BTreeSet<Name>,
+    /// Nodes whose object changed.
+    pub(super) node_objects: BTreeSet<String>,
     /// Nodes whose own port changed.
     pub(super) nodes: BTreeSet<String>,
     /// Routes between all nodes.

@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
-use crate::model::{Addresses, Family, Node};
-use crate::stage::{self, Wanted, route};
+use crate::model::{Addresses, Family, Kind, Node, ObjectKey};
+use crate::stage::{self, Wanted, frontend, route};
 
 impl Compiler {
     /// Makes the flows of dirty nodes anew.
     pub(super) fn settle_nodes(&mut self, dirty: &Dirty) {
+        for node in &dirty.node_objects {
+            self.settle_addresses(node);
+        }
         let all: Vec<String> = self.observed.keys().cloned().collect();
         for node in all
             .iter()
@@ -22,6 +25,17 @@ impl Compiler {
             self.settle_gateway_port(node);
             self.settle_routes(node);
         }
+    }
+
+    /// Every switch knows the addresses of every node.
+    fn settle_addresses(&mut self, node: &str) {
+        let found = self.nodes.get(node).into_iter();
+        let addresses = found.flat_map(|node| &node.status_addresses);
+        let carried = addresses.filter(|address| self.families.contains(Family::of(**address)));
+        let wanted = carried.map(|address| frontend::node_address(*address));
+        let wanted = wanted.collect();
+        let key = ObjectKey::new(Kind::Node, "", node);
+        self.own(Owner::Object(key), &Scope::Cluster, wanted);
     }
 
     fn settle_tunnel_port(&mut self, node: &str) {
@@ -45,10 +59,13 @@ impl Compiler {
     fn settle_gateway_port(&mut self, node: &str) {
         let facts = self.observed.get(node);
         let gateway = facts.and_then(|facts| facts.gateway_port).map(|port| {
-            let addresses = self.nodes.get(node).and_then(|node| node.addresses);
+            let node = self.nodes.get(node);
+            let addresses = node.and_then(|node| node.addresses).into_iter();
+            let node_ports = node.into_iter().flat_map(Node::node_port_addresses);
             stage::GatewayPort {
                 port,
-                addresses: addresses.into_iter().flat_map(Addresses::iter).collect(),
+                addresses: addresses.flat_map(Addresses::iter).collect(),
+                node_port_addresses: node_ports.collect(),
             }
         });
         let wanted = gateway

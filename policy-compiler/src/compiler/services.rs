@@ -4,22 +4,24 @@
 mod endpoints;
 mod through;
 mod told;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use openflow_codec::GroupId;
 
 use self::endpoints::{Candidates, state_of};
+use self::ways::{Way, WayKind, claims, ways};
 use super::{Compiler, Dirty};
 use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
     Addresses, Candidate, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
-    ServiceCidr, ServicePort, TrafficPolicy,
+    ServiceCidr, ServicePort,
 };
 use crate::pipeline::group;
 use crate::stage;
+use crate::stage::service::Door;
 
 /// All Services and slices.
 #[derive(Default)]
@@ -34,12 +36,12 @@ pub(super) struct Services {
     groups: BTreeMap<GroupId, GroupOwner>,
     /// Groups of a Service.
     groups_of: BTreeMap<ObjectKey, BTreeSet<GroupId>>,
-    /// Who claims which cluster address and port; the first by name has it.
-    claims: BTreeMap<Frontend, BTreeSet<ObjectKey>>,
+    /// Who claims which way; the first by name has it.
+    claims: BTreeMap<Claim, BTreeSet<ObjectKey>>,
 }
 
-/// A cluster address, protocol and port.
-type Frontend = (IpAddr, Protocol, u16);
+/// A door, and the protocol and the port there.
+type Claim = (Door, Protocol, u16);
 
 /// What a group is for: Service, protocol, port and family.
 type GroupOwner = (ObjectKey, Protocol, u16, Family);
@@ -53,18 +55,18 @@ impl Services {
         if old == service {
             return;
         }
-        for frontend in old.iter().flat_map(frontends) {
-            let Some(claims) = self.claims.get_mut(&frontend) else {
+        for claim in old.iter().flat_map(claims) {
+            let Some(claims) = self.claims.get_mut(&claim) else {
                 continue;
             };
             claims.remove(&key);
             dirty.services.extend(claims.iter().cloned());
             if claims.is_empty() {
-                self.claims.remove(&frontend);
+                self.claims.remove(&claim);
             }
         }
-        for frontend in service.iter().flat_map(frontends) {
-            let claims = self.claims.entry(frontend).or_default();
+        for claim in service.iter().flat_map(claims) {
+            let claims = self.claims.entry(claim).or_default();
             claims.insert(key.clone());
             dirty.services.extend(claims.iter().cloned());
         }
@@ -81,8 +83,8 @@ impl Services {
         self.services.keys().cloned()
     }
 
-    fn has(&self, service: &ObjectKey, frontend: &Frontend) -> bool {
-        self.claims.get(frontend).and_then(BTreeSet::first) == Some(service)
+    fn has(&self, service: &ObjectKey, claim: &Claim) -> bool {
+        self.claims.get(claim).and_then(BTreeSet::first) == Some(service)
     }
 
     pub(super) fn set_slice(
@@ -164,25 +166,6 @@ impl Services {
     }
 }
 
-fn frontends(service: &Service) -> impl Iterator<Item = Frontend> {
-    addresses(service).flat_map(|(address, _)| {
-        service
-            .ports
-            .iter()
-            .map(move |port| (address, port.protocol, port.port))
-    })
-}
-
-/// Where a Service is reached, and whether that is from outside the cluster, too. Load balancers' addresses
-/// are left out where clients outside may only go to endpoints of the node.
-fn addresses(service: &Service) -> impl Iterator<Item = (IpAddr, bool)> {
-    let cluster = service.cluster_ips.into_iter().flat_map(Addresses::iter);
-    let open = service.external_policy == TrafficPolicy::Cluster;
-    let external = service.load_balancer_ips.iter().filter(move |_| open);
-    let external = external.map(|address| (*address, true));
-    cluster.map(|address| (address, false)).chain(external)
-}
-
 impl EndpointSlice {
     fn service_key(&self) -> ObjectKey {
         ObjectKey::new(Kind::Service, self.namespace.clone(), self.service.clone())
@@ -224,17 +207,15 @@ impl Compiler {
             .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
         for (service, port) in ports {
             let candidates = self.candidates(key, service, port);
-            let (protocol, port) = (port.protocol, port.port);
             for family in self.families.iter() {
-                let of_family = addresses(service);
-                let of_family = of_family.filter(|(address, _)| Family::of(*address) == family);
-                let mut of_family = of_family.peekable();
-                if of_family.peek().is_none() {
+                let ways = ways(service, port).filter(|way| way.to.family() == family);
+                let mut ways = ways.peekable();
+                if ways.peek().is_none() {
                     continue;
                 }
                 let endpoints = candidates.usable(family);
                 let group = (!endpoints.is_empty()).then(|| {
-                    let owner = (key.clone(), protocol, port, family);
+                    let owner = (key.clone(), port.protocol, port.port, family);
                     self.services.group_id(&owner)
                 });
                 if let Some(id) = group {
@@ -242,19 +223,24 @@ impl Compiler {
                     self.owners.set_group(id, Some(group));
                     groups.insert(id);
                 }
-                for (address, external) in of_family {
-                    if !self.services.has(key, &(address, protocol, port)) {
+                for Way {
+                    to,
+                    kind,
+                    port: number,
+                } in ways
+                {
+                    if !self.services.has(key, &(to, port.protocol, number)) {
                         continue;
                     }
                     let frontend = stage::service::Frontend {
-                        address,
-                        external,
-                        protocol,
-                        port,
+                        to,
+                        masquerade: kind != WayKind::Cluster,
+                        protocol: port.protocol,
+                        port: number,
                         group,
-                        source_ranges: match external {
-                            true => &service.source_ranges,
-                            false => &[],
+                        source_ranges: match kind {
+                            WayKind::LoadBalancer => &service.source_ranges,
+                            WayKind::Cluster | WayKind::NodePort => &[],
                         },
                     };
                     wanted.extend(frontend.flows());

@@ -27,22 +27,30 @@ impl Node {
     /// The address of each family that stands for clients of Services whose answers must come back to
     /// this node: the second of its first Pod CIDR, which no Pod gets.
     pub fn masquerade_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let first = |family| {
-            let mut cidrs = self.pod_cidrs.iter();
-            cidrs.find(move |cidr| Family::of_network(**cidr) == family)
-        };
-        let seconds = Family::ALL
-            .into_iter()
-            .filter_map(first)
-            .map(|cidr| match cidr.network() {
-                IpAddr::V4(lowest) => IpAddr::from(Ipv4Addr::from_bits(lowest.to_bits() | 1)),
-                IpAddr::V6(lowest) => IpAddr::from(Ipv6Addr::from_bits(lowest.to_bits() | 1)),
-            });
+        let seconds = self.lowest_addresses().map(|lowest| match lowest {
+            IpAddr::V4(lowest) => IpAddr::from(Ipv4Addr::from_bits(lowest.to_bits() | 1)),
+            IpAddr::V6(lowest) => IpAddr::from(Ipv6Addr::from_bits(lowest.to_bits() | 1)),
+        });
         seconds.filter(|address| {
             self.pod_cidrs
                 .iter()
                 .any(|cidr| cidr.network() != *address && cidr.contains(*address))
         })
+    }
+
+    /// The address of each family where the node's kernel sends what comes to its node ports: the lowest
+    /// of its first Pod CIDR, which no Pod gets either.
+    pub fn node_port_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.lowest_addresses()
+    }
+
+    fn lowest_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let first = |family| {
+            let mut cidrs = self.pod_cidrs.iter();
+            cidrs.find(move |cidr| Family::of_network(**cidr) == family)
+        };
+        let firsts = Family::ALL.into_iter().filter_map(first);
+        firsts.map(|cidr| cidr.network())
     }
 }
 

@@ -36,8 +36,14 @@ pub const MASQUERADED: u16 = 180;
 /// `conntrack_state`: from the tunnel, Services were translated where the connection began.
 pub const FROM_TUNNEL: u16 = 150;
 
+/// `conntrack_state`: from the node's own kernel, for itself.
+pub const FROM_HOST: u16 = 145;
+
 /// `service`: clients that a load balancer's address serves, where it does not serve all.
 pub const SOURCE_RANGE: u16 = 110;
+
+/// `service`: ports of nodes, after addresses of Services: a Service may have a node's address.
+pub const NODE_PORT: u16 = 90;
 
 /// `service`: ports that the Service of a cluster address does not have.
 pub const UNDEFINED_PORT: u16 = 50;

@@ -12,7 +12,8 @@ pub const DESTINATION: Field = Field::Xxreg2;
 /// Port that the receiver is plugged into.
 pub const OUT_PORT: Field = Field::Reg0;
 
-/// Flags of the receiver and of the way to it; see [`DESTINATION_ISOLATED`] and [`MASQUERADE`].
+/// Flags of the receiver and of the way to it; see [`DESTINATION_ISOLATED`], [`MASQUERADE`] and what
+/// is known of a new connection before it is translated: [`FROM_KERNEL`], [`FROM_WORLD`], [`TO_NODE`].
 pub const DESTINATION_FLAGS: Field = Field::Reg1;
 
 /// In [`DESTINATION_FLAGS`]: a `NetworkPolicy` isolates the receiver for ingress.
@@ -29,6 +30,15 @@ pub const MASQUERADE_FLAG: Subfield = Subfield {
     offset: MASQUERADE_BIT,
     bits: 1,
 };
+
+/// In [`DESTINATION_FLAGS`]: the node's own kernel sends a new connection, for itself or for the world.
+pub const FROM_KERNEL: u128 = 1 << 2;
+
+/// In [`DESTINATION_FLAGS`]: besides [`FROM_KERNEL`], and not for itself.
+pub const FROM_WORLD: u128 = 1 << 3;
+
+/// In [`DESTINATION_FLAGS`]: a new connection is to a node's address, so its port may be a node port.
+pub const TO_NODE: u128 = 1 << 4;
 
 /// In [`DESTINATION_FLAGS`]: the staged table of the tier and direction with this number, 0 to 5, was
 /// asked.

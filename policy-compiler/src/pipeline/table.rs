@@ -21,6 +21,8 @@ pub enum Table {
     Unmasquerade = 35,
     /// Sorts packets by what conntrack says.
     ConntrackState = 40,
+    /// Tells by which kind of address a new connection may be to a Service.
+    Frontend = 45,
     /// Translates new connections to Services.
     Service = 50,
     /// Looks up who sends.
@@ -101,7 +103,7 @@ const INGRESS: &[Field] = &[
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 28] = [
+static DECLARATIONS: [Declaration; 29] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -125,10 +127,13 @@ static DECLARATIONS: [Declaration; 28] = [
         matches: &[EthType], writes: &[], next: &[Table::ConntrackState] },
     Declaration { table: Table::ConntrackState, name: "conntrack_state",
         purpose: "Drops invalid packets, marks answers to allowed connections, sends new connections of local Pods and of the kernel to the Services.",
-        matches: &[InPort, CtState, CtMark], writes: &[Reg1, Xxreg1], next: &[Table::Service, Table::Source] },
+        matches: &[InPort, EthType, Ipv4Src, Ipv6Src, CtState, CtMark], writes: &[Reg1, Xxreg1], next: &[Table::Frontend, Table::Source] },
+    Declaration { table: Table::Frontend, name: "frontend",
+        purpose: "Knows the addresses of nodes, whose ports may be Services'.",
+        matches: &[InPort, EthType, Ipv4Dst, Ipv6Dst], writes: &[Reg1], next: &[Table::Service] },
     Declaration { table: Table::Service, name: "service",
         purpose: "New connections to a Service go to one of its endpoints.",
-        matches: &[EthType, Ipv4Src, Ipv6Src, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst], writes: &[Reg1, CtMark], next: &[Table::Source] },
+        matches: &[EthType, Ipv4Src, Ipv6Src, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst, Reg1], writes: &[Reg1, CtMark], next: &[Table::Source] },
     Declaration { table: Table::Source, name: "source",
         purpose: "Looks up who sends: the Pod of the port, the node's own kernel or the world behind it, or the identity in the tunnel header.",
         matches: &[InPort, EthType, Ipv4Src, Ipv6Src, TunMetadata0], writes: &[Xxreg1], next: &[Table::Route] },

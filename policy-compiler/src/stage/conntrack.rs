@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo};
 
-use super::{Wanted, family, node, pipeline, set_masquerade, tracked};
+use super::{GatewayPort, Wanted, family, node, pipeline, set_masquerade, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, Spec, Table, priority};
@@ -14,7 +14,7 @@ use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, Spec, Table, priority};
 pub(super) fn fixed(families: Families) -> Vec<Wanted> {
     let not_ip = Spec::new(Table::Conntrack, priority::DEFAULT);
     let invalid = state(priority::INVALID, tracked(Match::any(), ct_state::INV, 0));
-    let new = state(priority::NORMAL, tracked(Match::any(), ct_state::NEW, 0));
+    let new = state(priority::NORMAL, untranslated(Match::any()));
     let mut flows: Vec<Wanted> = families.iter().flat_map(track).collect();
     flows.extend([
         pipeline(not_ip, "drops what is of no family of the cluster"),
@@ -44,12 +44,12 @@ pub(super) fn fixed(families: Families) -> Vec<Wanted> {
             "clients of masqueraded connections are masqueraded",
         ),
         pipeline(
-            new.goto(Table::Service),
+            new.goto(Table::Frontend),
             "new connections of local Pods may be to a Service",
         ),
         pipeline(
             state(priority::DEFAULT, Match::any()).goto(Table::Source),
-            "established connections are translated already",
+            "established connections and packets sent again are translated already",
         ),
     ]);
     flows
@@ -94,15 +94,31 @@ fn ct(zone: u16, table: Table) -> Action {
 }
 
 /// The kernel's clients of Services are masqueraded, so that answers come back by the switch.
-pub(super) fn gateway_port(port: PortNo) -> Wanted {
-    let new = tracked(Match::any().with(Field::InPort, port.0), ct_state::NEW, 0);
-    let spec = state(priority::FROM_GATEWAY, new)
-        .act(set_masquerade())
-        .goto(Table::Service);
-    node(
-        spec,
-        "new connections of its own kernel may be to a Service",
-    )
+pub(super) fn gateway_port(gateway: &GatewayPort) -> Vec<Wanted> {
+    let new = || untranslated(Match::any().with(Field::InPort, gateway.port.0));
+    let own = gateway.addresses.iter().map(|address| {
+        let spec = state(priority::FROM_HOST, family::from(new(), *address));
+        let why = "new connections of its own kernel may be to a Service";
+        node(from_kernel(spec, 0), why)
+    });
+    let world = from_kernel(state(priority::FROM_GATEWAY, new()), register::FROM_WORLD);
+    let why = "new connections that its own kernel forwards may be to a Service";
+    own.chain([node(world, why)]).collect()
+}
+
+/// New connections. A packet that is sent again before the answer is new, too, and translated already.
+fn untranslated(flow_match: Match) -> Match {
+    tracked(flow_match, ct_state::NEW, ct_state::DNAT)
+}
+
+fn from_kernel(spec: Spec, more: u128) -> Spec {
+    let flags = register::FROM_KERNEL | register::MASQUERADE | more;
+    spec.act(Action::set_masked(
+        register::DESTINATION_FLAGS,
+        flags,
+        flags,
+    ))
+    .goto(Table::Frontend)
 }
 
 /// In the direction of a client that is masqueraded.

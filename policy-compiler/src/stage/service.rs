@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `service`: new connections to a Service go to one of its endpoints.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -25,12 +26,11 @@ pub(super) fn fixed() -> Vec<Wanted> {
     vec![pipeline(other, "the connection is not to a Service")]
 }
 
-/// One address and port of a Service. Where it serves these networks only, it drops what others send.
-/// Who connects to an address that is not a cluster address is always masqueraded.
+/// One way to one port of a Service. Where it serves these networks only, it drops what others send.
 pub(crate) struct Frontend<'a> {
-    pub(crate) address: IpAddr,
-    /// It is not a cluster address.
-    pub(crate) external: bool,
+    pub(crate) to: Door,
+    /// Its clients are masqueraded, whoever they are.
+    pub(crate) masquerade: bool,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
     /// `None` when it has no endpoint.
@@ -39,22 +39,44 @@ pub(crate) struct Frontend<'a> {
     pub(crate) source_ranges: &'a [IpNetwork],
 }
 
+/// Where a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Door {
+    /// At an address.
+    Address(IpAddr),
+    /// At every address of this family of every node.
+    Nodes(Family),
+}
+
+impl Door {
+    pub(crate) const fn family(self) -> Family {
+        match self {
+            Self::Address(address) => Family::of(address),
+            Self::Nodes(family) => family,
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Nodes(family) => write!(f, "every node's {family}"),
+        }
+    }
+}
+
 impl Frontend<'_> {
     pub(crate) fn flows(&self) -> Vec<Wanted> {
-        let Self {
-            address,
-            protocol,
-            port,
-            ..
-        } = self;
+        let name = format!("{} {}/{}", self.to, self.protocol, self.port);
         if self.source_ranges.is_empty() {
             let why = match self.group {
-                Some(_) => format!("{address} {protocol}/{port} goes to one of its endpoints"),
-                None => format!("drops {address} {protocol}/{port}: it has no ready endpoint"),
+                Some(_) => format!("{name} goes to one of its endpoints"),
+                None => format!("drops {name}: it has no ready endpoint"),
             };
             return vec![service(self.serve(), why)];
         }
-        let family = Family::of(*address);
+        let family = self.to.family();
         let ranges = self.source_ranges.iter();
         let of_family = ranges.filter(|range| Family::of_network(**range) == family);
         let served = of_family.map(|range| {
@@ -62,19 +84,16 @@ impl Frontend<'_> {
                 .serve()
                 .also(|flow_match| family::within(flow_match, family.src(), *range))
                 .at(priority::SOURCE_RANGE);
-            let why = format!("{address} {protocol}/{port} serves clients in {range}");
-            service(spec, why)
+            service(spec, format!("{name} serves clients in {range}"))
         });
-        let why = format!(
-            "drops {address} {protocol}/{port} from clients outside loadBalancerSourceRanges"
-        );
+        let why = format!("drops {name} from clients outside loadBalancerSourceRanges");
         served.chain([service(self.spec(), why)]).collect()
     }
 
     fn serve(&self) -> Spec {
         let spec = self.spec();
         match self.group {
-            Some(group) if self.external => spec.act(set_masquerade()).act(Action::Group(group)),
+            Some(group) if self.masquerade => spec.act(set_masquerade()).act(Action::Group(group)),
             Some(group) => spec.act(Action::Group(group)),
             None => spec,
         }
@@ -86,12 +105,23 @@ impl Frontend<'_> {
             Protocol::Udp => Field::UdpDst,
             Protocol::Sctp => Field::SctpDst,
         };
-        Spec::new(Table::Service, priority::NORMAL).matching(
-            family::to(self.address)
-                .with(Field::IpProto, self.protocol.number())
+        let (to, priority) = match self.to {
+            Door::Address(address) => (family::to(address), priority::NORMAL),
+            Door::Nodes(family) => (to_node(family), priority::NODE_PORT),
+        };
+        Spec::new(Table::Service, priority).matching(
+            to.with(Field::IpProto, self.protocol.number())
                 .with(field, self.port),
         )
     }
+}
+
+fn to_node(family: Family) -> Match {
+    family.packets().with_masked(
+        register::DESTINATION_FLAGS,
+        register::TO_NODE,
+        register::TO_NODE,
+    )
 }
 
 /// What is for a cluster address and none of its Service's ports: nobody's, not the world's.

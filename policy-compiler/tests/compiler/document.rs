@@ -80,13 +80,13 @@ fn generated() -> String {
             names(declared.writes)
         )
         .expect("strings can be written to");
-        let fixed = compiler
-            .cluster_flows()
-            .filter(|flow| flow.table == table.id());
+        let fixed = compiler.cluster_flows().filter(|flow| {
+            let kind = CookieKind::of(flow.cookie);
+            flow.table == table.id() && kind == Some(CookieKind::Pipeline)
+        });
         let mut fixed: Vec<_> = fixed.collect();
         fixed.sort_by_key(|flow| (std::cmp::Reverse(flow.priority), flow.flow_match.clone()));
         for flow in fixed {
-            assert_eq!(CookieKind::of(flow.cookie), Some(CookieKind::Pipeline));
             for explanation in compiler.explain(flow.cookie) {
                 for cause in explanation.causes {
                     writeln!(out, "* priority {}: {}", flow.priority, cause.why)

@@ -2,6 +2,7 @@
 //! Services: what flows and groups their objects make.
 
 use openflow_codec::{Action, Field, Flow, Group};
+use policy_compiler::model::{Kind, ObjectKey};
 use policy_compiler::pipeline::Table;
 use policy_compiler::{Change, Compiler, Config, Object};
 use serde_json::{Value, json};
@@ -10,13 +11,15 @@ fn compiler() -> Compiler {
     let mut compiler = Compiler::new(&Config {
         cluster_secret: [9; 32],
     });
-    let service = json!({
-        "metadata": {"namespace": "shop", "name": "web"},
-        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
-    });
+    let spec = json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80}]});
+    set_service(&mut compiler, "web", &spec);
+    compiler
+}
+
+fn set_service(compiler: &mut Compiler, name: &str, spec: &Value) {
+    let service = json!({"metadata": {"namespace": "shop", "name": name}, "spec": spec});
     let service = serde_json::from_value(service).expect("the Service is readable");
     compiler.apply([Change::Apply(Object::Service(Box::new(service)))]);
-    compiler
 }
 
 /// The one slice of the Service has these endpoints.
@@ -122,4 +125,72 @@ fn an_address_of_a_range_that_no_service_has_ends_below_those_that_one_has() {
     assert!(lowest.instructions.is_empty(), "{lowest:?}");
     // The cluster carries no IPv6.
     assert!(matching(&compiler, Field::Ipv6Dst).is_empty());
+}
+
+/// Whose flow of this node port is there.
+fn owners(compiler: &Compiler, node_port: u16) -> Vec<String> {
+    let flows = matching(compiler, Field::TcpDst);
+    let at_port = flows.into_iter().filter(|flow| {
+        let port = flow.flow_match.field(Field::TcpDst);
+        port.is_some_and(|(value, _)| value == u128::from(node_port))
+    });
+    let explained = at_port.flat_map(|flow| compiler.explain(flow.cookie));
+    let causes = explained.flat_map(|found| found.causes);
+    let objects = causes.filter_map(|cause| cause.object);
+    objects.map(|object| object.name.to_string()).collect()
+}
+
+#[test]
+fn a_node_port_costs_one_flow_and_belongs_to_the_first_service_by_name() {
+    let mut compiler = compiler();
+    let spec = |address: &str| {
+        json!({"clusterIP": address, "type": "NodePort",
+            "ports": [{"port": 80, "nodePort": 30080}]})
+    };
+    let flows = compiler.cluster_flows().count();
+    set_service(&mut compiler, "web", &spec("10.96.0.1"));
+    assert_eq!(compiler.cluster_flows().count(), flows + 1);
+    assert_eq!(owners(&compiler, 30080), ["web"]);
+    set_service(&mut compiler, "api", &spec("10.96.0.2"));
+    assert_eq!(owners(&compiler, 30080), ["api"]);
+    set_service(
+        &mut compiler,
+        "api",
+        &json!({"clusterIP": "10.96.0.2", "ports": [{"port": 80}]}),
+    );
+    assert_eq!(owners(&compiler, 30080), ["web"]);
+}
+
+#[test]
+fn every_switch_knows_every_node_by_one_flow_for_each_address_that_the_cluster_carries() {
+    let mut compiler = compiler();
+    let node = |addresses: &[&str]| {
+        let addresses: Vec<_> = addresses
+            .iter()
+            .map(|address| json!({"type": "InternalIP", "address": address}))
+            .collect();
+        let node = json!({
+            "metadata": {"name": "node-1"},
+            "spec": {"podCIDRs": ["10.10.1.0/24"]},
+            "status": {"addresses": addresses},
+        });
+        Change::Apply(Object::Node(serde_json::from_value(node).expect("a Node")))
+    };
+    let known = |compiler: &Compiler| {
+        let flows = compiler.cluster_flows();
+        flows
+            .filter(|flow| flow.table == Table::Frontend.id())
+            .count()
+    };
+    assert_eq!(known(&compiler), 1);
+    compiler.apply([node(&["192.0.2.1", "2001:db8::1"])]);
+    assert_eq!(known(&compiler), 2);
+    let output = compiler.apply([node(&["192.0.2.2"])]);
+    assert_eq!(known(&compiler), 2);
+    assert_eq!(
+        (output.cluster.add.len(), output.cluster.remove.len()),
+        (1, 1)
+    );
+    compiler.apply([Change::Delete(ObjectKey::new(Kind::Node, "", "node-1"))]);
+    assert_eq!(known(&compiler), 1);
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::compiler::Compiler;
 use crate::compiler::verdicts::close_to;
 use crate::model::{Family, ObjectKey, Protocol, Service, ServicePort};
+use crate::stage::service::Door;
 use crate::verdict::{End, EndpointVerdict, Question, QuestionError, Verdict};
 
 impl Compiler {
@@ -17,7 +18,10 @@ impl Compiler {
         protocol: Protocol,
         port: u16,
     ) -> Option<&ObjectKey> {
-        let claims = self.services.claims.get(&(address, protocol, port))?;
+        let claims = self
+            .services
+            .claims
+            .get(&(Door::Address(address), protocol, port))?;
         claims.first()
     }
 
