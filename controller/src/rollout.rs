@@ -12,8 +12,8 @@
 //! were added before others are removed would let pass what neither the old nor the new rules allow.
 //!
 //! A switch that is not connected holds nobody up, and is brought to the present state when it
-//! connects. Until then what isolates fails closed; but it learns no new identity, and what a
-//! `ClusterNetworkPolicy` denies by identities it does not deny to one that it does not know. A
+//! connects. Until then it fails closed: it learns no new identity, nothing that allows knows one that is
+//! new, and where a policy denies by identities, it denies those that it does not know (decision 0020). A
 //! connected switch that does not answer is given up by its session.
 
 use std::collections::{BTreeMap, BTreeSet};

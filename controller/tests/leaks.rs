@@ -21,12 +21,12 @@ const CHANGES: usize = 2_500;
 
 #[test]
 fn nothing_leaks_and_nothing_is_lost_during_changes_1() {
-    Court::new(1, Trial::Outages).run(CHANGES);
+    Court::new(1, Trial::Policies).run(CHANGES);
 }
 
 #[test]
 fn nothing_leaks_and_nothing_is_lost_during_changes_2() {
-    Court::new(2, Trial::Outages).run(CHANGES);
+    Court::new(2, Trial::Policies).run(CHANGES);
 }
 
 #[test]

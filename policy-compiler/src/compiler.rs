@@ -10,6 +10,7 @@
 mod attachments;
 mod dirty;
 mod identities;
+mod known;
 mod nodes;
 mod owners;
 mod policies;
@@ -52,6 +53,8 @@ pub struct Compiler {
     owners: Owners,
     identities: Identities,
     policies: Policies,
+    /// Every switch has the list of identities.
+    listed: bool,
     services: Services,
     attachments: Attachments,
     /// What the pipeline carries.
@@ -70,6 +73,7 @@ impl Compiler {
             owners: Owners::default(),
             identities: Identities::new(&config.cluster_secret),
             policies: Policies::default(),
+            listed: false,
             services: Services::default(),
             attachments: Attachments::default(),
             families: std::iter::empty().collect(),

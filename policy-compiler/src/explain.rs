@@ -60,6 +60,8 @@ pub(crate) enum Why {
     InForce(Clause),
     /// The policy isolates, and no rule allows it.
     Isolation(Direction),
+    /// Every switch shall know this identity.
+    Known,
 }
 
 /// One peer and one port of a rule: where they stand in their lists; 0 where there is no list.

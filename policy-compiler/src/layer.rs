@@ -8,7 +8,8 @@ use openflow_codec::{Cookie, Flow, Group, GroupId};
 
 use crate::change::AttachmentKey;
 use crate::explain::Why;
-use crate::model::ObjectKey;
+use crate::identity::Identity;
+use crate::model::{Name, ObjectKey};
 use crate::small_set::SmallSet;
 
 /// Difference between two states of a layer. Applying `remove` after `add` is safe: a cookie in
@@ -42,6 +43,8 @@ pub(crate) enum Owner {
     Pipeline,
     /// A policy, a Service, a range of its addresses, or a node where every switch knows of it.
     Object(ObjectKey),
+    /// An identity of a namespace.
+    Identity(Name, Identity),
     /// A Pod's port.
     Attachment(AttachmentKey),
     /// The node's tunnel port.

@@ -10,6 +10,7 @@ mod commit;
 mod conntrack;
 pub(crate) mod family;
 pub(crate) mod frontend;
+pub(crate) mod known;
 mod nd;
 mod neighbour;
 pub(crate) mod policy;

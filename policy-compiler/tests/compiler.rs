@@ -13,6 +13,8 @@ mod document;
 mod gateway;
 #[path = "compiler/incremental.rs"]
 mod incremental;
+#[path = "compiler/known.rs"]
+mod known;
 #[path = "compiler/masquerade.rs"]
 mod masquerade;
 #[path = "compiler/neighbours.rs"]

@@ -203,13 +203,26 @@ impl Identities {
         Some(identity)
     }
 
+    /// Every identity that rules know, with its namespace.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Name, Identity)> {
+        let namespaces = self.namespaces.iter();
+        namespaces.flat_map(|(name, state)| state.identities.keys().map(move |one| (name, *one)))
+    }
+
+    /// Labels of the Pods with an identity, as far as they count.
+    pub(super) fn labels(&self, namespace: &str, identity: Identity) -> Option<&Labels> {
+        let members = self.namespaces.get(namespace)?.identities.get(&identity)?;
+        Some(&members.labels)
+    }
+
     /// Whether some identity lingers: rules know it, and no Pod has it.
     pub(super) fn linger(&self) -> bool {
         !self.lingering.is_empty()
     }
 
-    /// Forgets what lingers; the namespaces that lose identities, and whether one is gone itself.
-    fn forget_lingering(&mut self) -> (BTreeSet<Name>, bool) {
+    /// Forgets what lingers; the identities that are gone, each with its namespace, and whether a
+    /// namespace is gone itself.
+    fn forget_lingering(&mut self) -> (BTreeSet<(Name, Identity)>, bool) {
         let (mut losing, mut gone) = (BTreeSet::new(), false);
         for (name, identity) in std::mem::take(&mut self.lingering) {
             let Some(state) = self.namespaces.get_mut(&*name) else {
@@ -224,7 +237,7 @@ impl Identities {
                 self.namespaces.remove(&name);
                 gone = true;
             }
-            losing.insert(name);
+            losing.insert((name, identity));
         }
         (losing, gone)
     }
@@ -289,6 +302,7 @@ impl Compiler {
             }
             if added.new_identity {
                 dirty.policies.extend(self.policies.reading(&key.namespace));
+                self.list_identity(key.namespace, added.identity);
             }
         }
     }
@@ -296,8 +310,9 @@ impl Compiler {
     /// Forgets identities that no Pod has any more.
     pub(super) fn forget_lingering(&mut self, dirty: &mut Dirty) {
         let (losing, gone) = self.identities.forget_lingering();
-        for namespace in losing {
+        for (namespace, identity) in losing {
             dirty.policies.extend(self.policies.reading(&namespace));
+            self.unlist_identity(namespace, identity);
         }
         if gone {
             dirty.policies.extend(self.policies.selecting_namespaces());

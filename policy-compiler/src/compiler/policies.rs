@@ -26,6 +26,8 @@ pub(super) struct Policies {
     selecting_namespaces: BTreeSet<ObjectKey>,
     /// Policies with a peer that is nodes.
     selecting_nodes: BTreeSet<ObjectKey>,
+    /// Number of policies that deny by who sends.
+    denying_by_identity: usize,
     /// Staged policies of each tier.
     staged: BTreeMap<Tier, usize>,
     /// By namespace and direction: the Pod selectors of policies that isolate, each with the number
@@ -144,15 +146,26 @@ impl Policies {
             .collect()
     }
 
+    /// Whether a policy denies by who sends.
+    pub(super) fn deny_by_identity(&self) -> bool {
+        self.denying_by_identity > 0
+    }
+
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Policy> {
         self.by_key.get(key)
     }
 
     fn set(&mut self, key: &ObjectKey, policy: Option<Policy>) -> Option<Policy> {
-        match policy {
+        let denies = |policy: &Option<Policy>| {
+            usize::from(policy.as_ref().is_some_and(Policy::denies_by_identity))
+        };
+        self.denying_by_identity += denies(&policy);
+        let old = match policy {
             Some(policy) => self.by_key.insert(key.clone(), policy),
             None => self.by_key.remove(key),
-        }
+        };
+        self.denying_by_identity = self.denying_by_identity.saturating_sub(denies(&old));
+        old
     }
 
     fn set_reads(&mut self, key: &ObjectKey, reads: Reads) {

@@ -97,6 +97,7 @@ impl Compiler {
             decision: policy.and_then(|policy| policy.decision(why)),
             why: match why {
                 Why::Text(text) => text.clone().into_owned(),
+                Why::Known => self.words_of_identity(owner).unwrap_or_default(),
                 _ => policy
                     .and_then(|policy| policy.words(why))
                     .unwrap_or_default(),
@@ -104,11 +105,30 @@ impl Compiler {
         }
     }
 
+    /// Who the Pods are that every switch shall know.
+    fn words_of_identity(&self, owner: &Owner) -> Option<String> {
+        let Owner::Identity(namespace, identity) = owner else {
+            return None;
+        };
+        let labels = self.identities.labels(namespace, *identity)?;
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        Some(format!(
+            "lets policy judge what its Pods with labels {{{}}} send: identity {identity} is known",
+            labels.join(",")
+        ))
+    }
+
     /// The object that an owner in `scope` belongs to; `None` for the pipeline itself.
     fn object_of(&self, scope: &Scope, owner: &Owner) -> Option<ObjectKey> {
         let node = |name: &str| ObjectKey::new(Kind::Node, "", name);
         match (owner, scope) {
             (Owner::Object(key), _) => Some(key.clone()),
+            (Owner::Identity(namespace, _), _) => {
+                Some(ObjectKey::new(Kind::Namespace, "", namespace.clone()))
+            }
             (Owner::Attachment(key), _) => self.attachments.pod(key),
             (Owner::Route(peer), _) => Some(node(peer)),
             (Owner::TunnelPort | Owner::GatewayPort | Owner::Masquerade, Scope::Node(name)) => {

@@ -5,7 +5,8 @@
 //! identities never change together: first Pods change, then rules, and label keys that no rule names
 //! any more leave the identities last. A rule that names a new key comes after all Pods whose identity
 //! that changes. The identities that Pods had before linger for one stage, so that rules know both
-//! while switches flip from one to the other. A port that a stage opens serves in the next.
+//! while switches flip from one to the other. A port that a stage opens serves in the next. Rules that
+//! deny by who sends come after the list of those who are known (`known`).
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,13 @@ pub(super) struct Stages {
     pub(super) ceased: Vec<String>,
     /// Ports that the stage before has opened.
     pub(super) opened: BTreeSet<AttachmentKey>,
+}
+
+impl Stages {
+    /// Rules that wait.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Parsed> {
+        self.rules.iter().filter_map(|(_, rule)| rule.as_ref())
+    }
 }
 
 impl Compiler {
@@ -57,7 +65,7 @@ impl Compiler {
         } = &self.stages;
         let empty =
             changes.is_empty() && rules.is_empty() && ceased.is_empty() && opened.is_empty();
-        !empty || self.identities.linger()
+        !empty || self.identities.linger() || self.lists_in_vain()
     }
 
     /// Works off the next stage and says what is different after it. Every switch shall have
@@ -77,6 +85,7 @@ impl Compiler {
     fn begin_stage(&mut self, apart: bool, output: &mut Output) -> Dirty {
         let mut dirty = Dirty::default();
         self.forget_lingering(&mut dirty);
+        self.unlist();
         let opened = std::mem::take(&mut self.stages.opened);
         self.attachments.serve(opened, &mut dirty);
         if self.stages.rules.is_empty() && !self.stages.ceased.is_empty() {
@@ -92,6 +101,9 @@ impl Compiler {
             if apart && !dirty.pods.is_empty() {
                 return dirty;
             }
+        }
+        if self.list_before_rules() {
+            return dirty;
         }
         for (key, rule) in std::mem::take(&mut self.stages.rules) {
             match rule {

@@ -111,6 +111,26 @@ impl Policy {
         self.tier == Tier::NetworkPolicy && self.rules(direction).is_some()
     }
 
+    /// Whether it keeps traffic from others by who sends: it denies to whom it knows, or leaves them to
+    /// a tier that may. To a rule that only allows, whom a switch does not know is nobody.
+    pub(crate) fn denies_by_identity(&self) -> bool {
+        if self.staged || self.tier == Tier::NetworkPolicy {
+            return false;
+        }
+        let keeps = |rule: &&Rule| rule.action != RuleAction::Accept;
+        let everybody = |namespaces: &NamespaceScope, pods: &Selector| {
+            namespaces.is_everything() && pods.is_everything()
+        };
+        let by_identity = |peer: &Peer| match peer {
+            Peer::Pods { namespaces, pods } => !everybody(namespaces, pods),
+            Peer::IpBlock { .. } | Peer::Nodes(_) => false,
+        };
+        let mut egress = self.egress.iter().flatten().filter(keeps);
+        let mut ingress = self.ingress.iter().flatten().filter(keeps);
+        egress.next().is_some() && !everybody(&self.namespaces, &self.pod_selector)
+            || ingress.any(|rule| rule.peers.iter().flatten().any(by_identity))
+    }
+
     /// The rules of a direction; `None`: it is not about that direction.
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
@@ -130,7 +150,7 @@ impl Policy {
             staged: self.staged,
         };
         match why {
-            Why::Text(_) | Why::InForce(_) => None,
+            Why::Text(_) | Why::InForce(_) | Why::Known => None,
             Why::Isolation(direction) => Some(decision(*direction, RuleAction::Deny)),
             Why::Rule(Clause { rule: of, .. }) => {
                 let rule = self.rule(*of)?;
@@ -161,7 +181,7 @@ impl Policy {
     /// Its reason in words; `None` if it is none of its own.
     pub(crate) fn words(&self, why: &Why) -> Option<String> {
         match why {
-            Why::Text(_) => None,
+            Why::Text(_) | Why::Known => None,
             Why::Isolation(direction) if self.staged => Some(format!(
                 "would isolate for {direction}; no {direction} rule of it allows this: would drop (staged)"
             )),
@@ -328,6 +348,12 @@ pub enum NamespaceScope {
     Selected(Selector),
 }
 
+impl NamespaceScope {
+    fn is_everything(&self) -> bool {
+        matches!(self, Self::Selected(all) if all.is_everything())
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -339,9 +365,7 @@ impl fmt::Display for Peer {
                 }
                 match namespaces {
                     NamespaceScope::Own => f.write_str(" of its namespace"),
-                    NamespaceScope::Selected(all) if all.is_everything() => {
-                        f.write_str(" of all namespaces")
-                    }
+                    all if all.is_everything() => f.write_str(" of all namespaces"),
                     NamespaceScope::Selected(selector) => write!(f, " of namespaces {selector}"),
                 }
             }

@@ -16,7 +16,7 @@ pub enum CookieKind {
     Pipeline = 0xc1,
     /// How to reach, and hear, other nodes.
     Node = 0xc2,
-    /// A Pod's port.
+    /// A Pod's port, or the identity of Pods.
     Pod = 0xc3,
     /// A Service.
     Service = 0xc4,

@@ -90,6 +90,9 @@ pub const MASQUERADE: u16 = 200;
 /// `reply`: what the node's own kernel sends to a Pod of the node, after its answers.
 pub const OWN_NODE: u16 = 90;
 
+/// `reply`: Pods that are judged only if they are known, after all that is not judged.
+pub const KNOWN_ONLY: u16 = 50;
+
 /// `egress`, `ingress`: a rule of a `NetworkPolicy` allows.
 pub const ALLOW: u16 = 1000;
 

@@ -33,6 +33,8 @@ pub enum Table {
     TunnelOut = 80,
     /// Lets answers to allowed connections pass.
     Reply = 90,
+    /// Denies Pods that this switch does not know, where policies deny by who sends.
+    Known = 95,
     /// Egress rules of the Admin tier.
     AdminEgress = 100,
     /// `NetworkPolicy` egress rules of the sender.
@@ -103,7 +105,7 @@ const INGRESS: &[Field] = &[
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 29] = [
+static DECLARATIONS: [Declaration; 30] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -145,7 +147,10 @@ static DECLARATIONS: [Declaration; 29] = [
         matches: &[EthType, CtState, Reg1], writes: &[TunId, TunMetadata0], next: &[] },
     Declaration { table: Table::Reply, name: "reply",
         purpose: "Lets answers to allowed connections pass (conntrack of this node and, across nodes, of the sender's node say so), and what a Pod's own node sends.",
-        matches: &[EthType, IpFrag, CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::AdminEgress, Table::Commit] },
+        matches: &[EthType, IpFrag, CtState, Xxreg1], writes: &[], next: &[Table::Output, Table::Known, Table::AdminEgress, Table::Commit] },
+    Declaration { table: Table::Known, name: "known",
+        purpose: "Denies Pods whose identity this switch does not know; asked only where policies deny by who sends.",
+        matches: &[Xxreg1], writes: &[], next: &[Table::AdminEgress, Table::Denied] },
     Declaration { table: Table::AdminEgress, name: "admin_egress",
         purpose: "ClusterNetworkPolicy egress rules of the Admin tier; what none decides is left to NetworkPolicy.",
         matches: EGRESS, writes: &[Reg1], next: &[Table::Egress, Table::AdminIngress, Table::Denied, Table::StagedAdminEgress] },

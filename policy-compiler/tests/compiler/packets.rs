@@ -59,20 +59,27 @@ impl<'a> Net<'a> {
 
     /// Brings the switches to what `compiler` wants now; connections stay.
     pub(crate) fn load(&mut self, compiler: &Compiler) {
-        for (switch, node) in self.switches.iter_mut().zip(world::NODES) {
-            *switch.tables_mut() = flow_sim::Tables::default();
-            for group in compiler.cluster_groups() {
-                switch
-                    .set_group((**group).clone())
-                    .expect("groups are well formed");
-            }
-            let own = compiler.node_flows(node).expect("the node is observed");
-            for flow in compiler.cluster_flows().chain(own) {
-                let replaced = switch
-                    .add_flow((**flow).clone())
-                    .expect("matches are well formed");
-                assert!(replaced.is_none(), "two flows of one match: {flow:?}");
-            }
+        for node in 0..world::NODES.len() {
+            self.load_at(compiler, node);
+        }
+    }
+
+    /// The same for the switch of one node; the others are not told.
+    pub(crate) fn load_at(&mut self, compiler: &Compiler, node: usize) {
+        let switch = &mut self.switches[node];
+        *switch.tables_mut() = flow_sim::Tables::default();
+        for group in compiler.cluster_groups() {
+            switch
+                .set_group((**group).clone())
+                .expect("groups are well formed");
+        }
+        let own = compiler.node_flows(world::NODES[node]);
+        let own = own.expect("the node is observed");
+        for flow in compiler.cluster_flows().chain(own) {
+            let replaced = switch
+                .add_flow((**flow).clone())
+                .expect("matches are well formed");
+            assert!(replaced.is_none(), "two flows of one match: {flow:?}");
         }
     }
 

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::pipeline::priority;
 use crate::stage::Wanted;
+use crate::stage::known::known_only;
 use crate::stage::policy::{self, Place, PortTerm, Unit, port_terms, staged};
 
 /// One peer of one rule, with where it stands.
@@ -74,6 +75,9 @@ impl PeerOf<'_> {
 impl Compiler {
     pub(super) fn policy_flows(&self, policy: &Policy, reads: &mut Reads) -> Vec<Wanted> {
         let mut flows = Vec::new();
+        if policy.denies_by_identity() {
+            flows.extend(known_only());
+        }
         for direction in [Direction::Egress, Direction::Ingress] {
             let rules = policy.rules(direction).unwrap_or_default();
             for ((rule, index), priority) in rules.iter().zip(0..).zip(priorities(policy, rules)) {
