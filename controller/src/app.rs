@@ -20,7 +20,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use policy_compiler::Config;
+use policy_compiler::{Compiler, Config};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +111,8 @@ pub async fn start(
     let Source::Directory(root) = &args.source;
     let location = format!("dir:{}", root.display());
 
-    let control = Control::new(&Config { cluster_secret }, &args.bridge, location);
+    let compiler = Compiler::with_services(&Config { cluster_secret }, args.service_settings());
+    let control = Control::with_compiler(compiler, &args.bridge, location);
     let (control_task, handle) = task::new(control);
     let tasks = TaskTracker::new();
     tasks.spawn(control_task.run(shutdown.clone()));

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use ipnetwork::IpNetwork;
+use policy_compiler::ServiceSettings;
 
 /// Compiles Kubernetes objects into OpenFlow and keeps the switches of all nodes true to them.
 ///
@@ -66,6 +68,17 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "br-int")]
     pub bridge: String,
 
+    /// Let spec.externalIPs of Services count. Whoever may write Services can then take over any address,
+    /// so it is off unless that is wanted.
+    #[arg(long)]
+    pub external_ips: bool,
+
+    /// Networks that Services have their cluster addresses from, such as 10.96.0.0/12,fd00:96::/112, besides
+    /// those of ServiceCIDR objects. Nodes reach Services there, and what is for an address that no Service
+    /// has is dropped.
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = network)]
+    pub service_cidrs: Vec<IpNetwork>,
+
     /// How often each switch is read back and compared with what it should hold, in seconds. What
     /// somebody changed by hand is repaired then; flows and groups of others are left alone.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
@@ -91,6 +104,25 @@ impl Args {
     pub fn counter_interval(&self) -> Option<Duration> {
         let seconds = u64::from(self.policy_counters_interval);
         (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
+    /// What of Services the objects do not say.
+    pub fn service_settings(&self) -> ServiceSettings {
+        ServiceSettings {
+            external_ips: self.external_ips,
+            cidrs: self.service_cidrs.clone(),
+        }
+    }
+}
+
+fn network(text: &str) -> Result<IpNetwork, String> {
+    let parsed = text.contains('/').then(|| text.parse().ok()).flatten();
+    match parsed
+        .map(|network: IpNetwork| (network, IpNetwork::new(network.network(), network.prefix())))
+    {
+        Some((given, Ok(whole))) if given == whole => Ok(given),
+        Some((_, Ok(whole))) => Err(format!("is an address in a network; write {whole}")),
+        _ => Err("write a network as 10.96.0.0/12 or fd00:96::/112".to_owned()),
     }
 }
 
@@ -184,6 +216,24 @@ mod tests {
     fn an_audit_interval_is_a_number_of_seconds() {
         for bad in ["", "0", "10m", "-1", "604801"] {
             assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn external_addresses_count_only_when_told_and_ranges_of_services_are_whole_networks() {
+        let settings = |more: &[&str]| {
+            let words = ["culvert-controller", "--source", "dir:/tmp"];
+            let args = Args::try_parse_from(words.iter().chain(more))?;
+            Ok::<_, clap::Error>(args.service_settings())
+        };
+        assert_eq!(settings(&[]).unwrap(), ServiceSettings::default());
+        let cidrs = "10.96.0.0/12,fd00:96::/112";
+        let told = settings(&["--external-ips", "--service-cidrs", cidrs]).unwrap();
+        assert!(told.external_ips);
+        let texts: Vec<_> = told.cidrs.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.join(","), cidrs);
+        for bad in ["10.96.0.1/12", "10.96.0.0", "services", "10.96.0.0/33"] {
+            assert!(settings(&["--service-cidrs", bad]).is_err(), "{bad}");
         }
     }
 

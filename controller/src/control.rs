@@ -252,7 +252,6 @@ pub struct Control {
     cluster_cidrs: String,
     /// What all machines are told of Services, and whether something may have changed in it.
     services: ServiceTexts,
-    services_unread: bool,
     rejected: BTreeMap<ObjectKey, String>,
     machines: BTreeMap<ConnectionId, Machine>,
     /// Machines whose standing must be looked at again.
@@ -273,9 +272,18 @@ pub struct Control {
 impl Control {
     /// A controller that knows nothing; `bridge` is the name of the bridge on every machine.
     pub fn new(config: &Config, bridge: impl Into<String>, location: impl Into<String>) -> Self {
+        Self::with_compiler(Compiler::new(config), bridge, location)
+    }
+
+    /// The same with a compiler that knows no object yet.
+    pub fn with_compiler(
+        compiler: Compiler,
+        bridge: impl Into<String>,
+        location: impl Into<String>,
+    ) -> Self {
         Self {
             bridge: bridge.into(),
-            compiler: Compiler::new(config),
+            compiler,
             encoder: Encoder::default(),
             rollout: Rollout::default(),
             pending: Pending::default(),
@@ -290,7 +298,6 @@ impl Control {
             pod_cidrs: BTreeMap::new(),
             cluster_cidrs: String::new(),
             services: ServiceTexts::default(),
-            services_unread: false,
             rejected: BTreeMap::new(),
             machines: BTreeMap::new(),
             unjudged: BTreeSet::new(),
@@ -638,9 +645,9 @@ impl Control {
         if batch.node_objects {
             self.read_node_objects();
         }
-        self.services_unread |= batch.services || !output.attachments.is_empty();
-        if self.services_unread && !self.compiler.has_stages() {
-            self.services_unread = false;
+        self.services.unread |= output.services;
+        self.services.uncounted |= output.local_endpoints;
+        if !self.compiler.has_stages() {
             self.read_services();
         }
         for (key, rejected) in &output.rejected {

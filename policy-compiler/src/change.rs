@@ -142,6 +142,10 @@ pub struct Output {
     pub nodes: BTreeMap<String, LayerDelta>,
     /// Attachments whose status changed; `None`: gone.
     pub attachments: BTreeMap<AttachmentKey, Option<AttachmentStatus>>,
+    /// What nodes must know of Services has changed: [`crate::Compiler::node_services`].
+    pub services: bool,
+    /// What [`crate::Compiler::local_endpoints`] says of a Service with health checks may have changed.
+    pub local_endpoints: bool,
     /// Objects that were refused; what they said before stays in force.
     pub rejected: Vec<(ObjectKey, Rejected)>,
 }

@@ -22,6 +22,7 @@ mod verdicts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use openflow_codec::{Flow, Group};
 
 use self::attachments::Attachments;
@@ -47,6 +48,15 @@ pub struct Config {
     pub cluster_secret: [u8; 32],
 }
 
+/// What of Services their objects do not say: the same for the whole life of a controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// Whether `spec.externalIPs` counts. Who may write Services can take any address by it.
+    pub external_ips: bool,
+    /// Where cluster addresses come from, besides what `ServiceCIDRs` say.
+    pub cidrs: Vec<IpNetwork>,
+}
+
 /// The compiler.
 pub struct Compiler {
     builder: Builder,
@@ -68,13 +78,18 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler that knows no object; its cluster layer is the fixed part of the pipeline.
     pub fn new(config: &Config) -> Self {
+        Self::with_services(config, ServiceSettings::default())
+    }
+
+    /// As [`Compiler::new`], with these settings of Services.
+    pub fn with_services(config: &Config, settings: ServiceSettings) -> Self {
         let mut compiler = Self {
             builder: Builder::new(&config.cluster_secret),
             owners: Owners::default(),
             identities: Identities::new(&config.cluster_secret),
             policies: Policies::default(),
             listed: false,
-            services: Services::default(),
+            services: Services::new(settings),
             attachments: Attachments::default(),
             families: std::iter::empty().collect(),
             nodes: BTreeMap::new(),
@@ -184,7 +199,8 @@ impl Compiler {
     }
 
     fn own_pipeline(&mut self) {
-        let fixed = stage::fixed(self.families);
+        let mut fixed = stage::fixed(self.families);
+        fixed.extend(self.settled_ranges());
         self.own(Owner::Pipeline, &Scope::Cluster, fixed);
     }
 

@@ -21,7 +21,7 @@ mod stage;
 mod verdict;
 
 pub use change::{Attachment, AttachmentKey, AttachmentStatus, Change, NodeFacts, Object, Output};
-pub use compiler::{Compiler, Config};
+pub use compiler::{Compiler, Config, ServiceSettings};
 pub use explain::{Cause, Decision, Explanation, Scope};
 pub use identity::{Identity, IdentityFlags};
 pub use layer::LayerDelta;

@@ -19,8 +19,6 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// Whether a Node object is among them.
     pub(super) node_objects: bool,
-    /// Whether anything is among them that Services are made of.
-    pub(super) services: bool,
     /// Nodes that are observed in it.
     pub(super) observed: BTreeSet<String>,
     /// Attachments that are new or different in it.
@@ -67,13 +65,6 @@ impl Pending {
             attachments,
         } = std::mem::take(self);
         let node_objects = objects.keys().any(|key| key.kind == Kind::Node);
-        let of_services = [
-            Kind::Service,
-            Kind::EndpointSlice,
-            Kind::ServiceCidr,
-            Kind::Pod,
-        ];
-        let services = objects.keys().any(|key| of_services.contains(&key.kind));
         let observed = nodes.keys().cloned().collect();
         let attached = attachments
             .iter()
@@ -91,7 +82,6 @@ impl Pending {
         Batch {
             changes,
             node_objects,
-            services,
             observed,
             attached,
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What machines are told of Services, as texts of their OVSDB.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use policy_compiler::model::{NodeServices, Protocol};
+use policy_compiler::model::{NodeServices, ObjectKey, Protocol};
 
 use super::Control;
 
@@ -14,16 +14,21 @@ pub(super) struct ServiceTexts {
     cidrs: String,
     addresses: String,
     node_ports: String,
-    told: NodeServices,
+    health_checks: BTreeMap<u16, ObjectKey>,
+    /// There may be other texts.
+    pub(super) unread: bool,
+    /// There may be other counts.
+    pub(super) uncounted: bool,
 }
 
 impl ServiceTexts {
-    fn new(told: NodeServices) -> Self {
+    fn new(told: &NodeServices) -> Self {
         Self {
             cidrs: joined(&told.cidrs),
             addresses: joined(&told.addresses),
             node_ports: joined(runs(&told.node_ports)),
-            told,
+            health_checks: told.health_checks.clone(),
+            ..Self::default()
         }
     }
 }
@@ -31,11 +36,9 @@ impl ServiceTexts {
 impl Control {
     /// Takes over what the compiler has read of Services; machines learn what is different.
     pub(super) fn read_services(&mut self) {
-        let told = self.compiler.node_services();
-        let counted = !told.health_checks.is_empty();
-        if told != self.services.told {
-            self.services = ServiceTexts::new(told);
-        } else if !counted {
+        if std::mem::take(&mut self.services.unread) {
+            self.services = ServiceTexts::new(self.compiler.node_services());
+        } else if !std::mem::take(&mut self.services.uncounted) {
             return;
         }
         // Of counts, each machine's writer sees whether they have changed.
@@ -44,7 +47,7 @@ impl Control {
 
     /// The health checks of a node.
     pub(super) fn health_checks(&self, node: &str) -> String {
-        let checks = self.services.told.health_checks.iter();
+        let checks = self.services.health_checks.iter();
         joined(checks.map(|(port, key)| {
             let count = self.compiler.local_endpoints(key, node);
             format!("{port}={}/{}={count}", key.namespace, key.name)

@@ -8,11 +8,13 @@ mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnetwork::IpNetwork;
 use openflow_codec::GroupId;
 
 use self::endpoints::{Candidates, state_of};
+use self::told::Told;
 use self::ways::{Way, WayKind, claims, ways};
-use super::{Compiler, Dirty};
+use super::{Compiler, Dirty, ServiceSettings};
 use crate::explain::Scope;
 use crate::layer::Owner;
 use crate::model::{
@@ -20,12 +22,14 @@ use crate::model::{
     ServiceCidr, ServicePort,
 };
 use crate::pipeline::group;
-use crate::stage;
 use crate::stage::service::Door;
+use crate::stage::{self, Wanted};
 
 /// All Services and slices.
 #[derive(Default)]
 pub(super) struct Services {
+    settings: ServiceSettings,
+    told: Told,
     services: BTreeMap<ObjectKey, Service>,
     slices: BTreeMap<ObjectKey, EndpointSlice>,
     /// Where cluster addresses come from.
@@ -47,7 +51,16 @@ type Claim = (Door, Protocol, u16);
 type GroupOwner = (ObjectKey, Protocol, u16, Family);
 
 impl Services {
+    pub(super) fn new(settings: ServiceSettings) -> Self {
+        Self {
+            told: Told::new(&settings.cidrs),
+            settings,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn set(&mut self, key: ObjectKey, service: Option<Service>, dirty: &mut Dirty) {
+        let service = service.map(|service| self.as_it_counts(service));
         let old = match &service {
             Some(service) => self.services.insert(key.clone(), service.clone()),
             None => self.services.remove(&key),
@@ -55,6 +68,7 @@ impl Services {
         if old == service {
             return;
         }
+        self.told.service(&key, old.as_ref(), service.as_ref());
         for claim in old.iter().flat_map(claims) {
             let Some(claims) = self.claims.get_mut(&claim) else {
                 continue;
@@ -71,6 +85,17 @@ impl Services {
             dirty.services.extend(claims.iter().cloned());
         }
         dirty.services.insert(key);
+    }
+
+    fn as_it_counts(&self, service: Service) -> Service {
+        let external_ips = match self.settings.external_ips {
+            true => service.external_ips,
+            false => Vec::new(),
+        };
+        Service {
+            external_ips,
+            ..service
+        }
     }
 
     /// Every range of cluster addresses.
@@ -123,10 +148,14 @@ impl Services {
         range: Option<ServiceCidr>,
         dirty: &mut Dirty,
     ) {
-        match range {
+        let cidrs = range.iter().flat_map(|range| range.cidrs.clone());
+        let new: Vec<_> = cidrs.collect();
+        let old = match range {
             Some(range) => self.ranges.insert(key.clone(), range),
             None => self.ranges.remove(&key),
         };
+        let old = old.map(|range| range.cidrs).unwrap_or_default();
+        self.told.cidrs(&old, &new);
         dirty.ranges.insert(key);
     }
 
@@ -192,14 +221,26 @@ impl Compiler {
     fn settle_range(&mut self, key: &ObjectKey) {
         let range = self.services.ranges.get(key);
         let cidrs = range.into_iter().flat_map(|range| &range.cidrs);
-        let carried = cidrs.filter(|cidr| self.families.contains(Family::of_network(**cidr)));
-        let wanted = carried.map(|cidr| stage::service::unallocated(*cidr));
-        let wanted = wanted.collect();
+        let wanted = self.unallocated(cidrs).collect();
         self.own(Owner::Object(key.clone()), &Scope::Cluster, wanted);
+    }
+
+    /// The same for the ranges that the settings name.
+    pub(super) fn settled_ranges(&self) -> impl Iterator<Item = Wanted> {
+        self.unallocated(self.services.settings.cidrs.iter())
+    }
+
+    fn unallocated<'a>(
+        &self,
+        cidrs: impl Iterator<Item = &'a IpNetwork>,
+    ) -> impl Iterator<Item = Wanted> {
+        let carried = cidrs.filter(|cidr| self.families.contains(Family::of_network(**cidr)));
+        carried.map(|cidr| stage::service::unallocated(*cidr))
     }
 
     fn settle_service(&mut self, key: &ObjectKey) {
         let service = self.services.services.get(key).cloned();
+        self.services.told.settled(service.as_ref());
         let mut wanted = Vec::new();
         let mut groups = BTreeSet::new();
         let ports = service
@@ -240,7 +281,7 @@ impl Compiler {
                         group,
                         source_ranges: match kind {
                             WayKind::LoadBalancer => &service.source_ranges,
-                            WayKind::Cluster | WayKind::NodePort => &[],
+                            WayKind::Cluster | WayKind::NodePort | WayKind::External => &[],
                         },
                     };
                     wanted.extend(frontend.flows());

@@ -135,6 +135,7 @@ impl Compiler {
     fn take_deltas(&mut self, output: &mut Output) {
         output.cluster = self.owners.take_cluster_delta();
         output.nodes = self.owners.take_node_deltas();
+        (output.services, output.local_endpoints) = self.take_told();
     }
 
     /// An object is as given: takes it in, or keeps it for the stage of rules.

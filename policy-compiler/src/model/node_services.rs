@@ -13,7 +13,7 @@ use super::{ObjectKey, Protocol};
 pub struct NodeServices {
     /// Where cluster addresses come from.
     pub cidrs: BTreeSet<IpNetwork>,
-    /// Addresses of load balancers.
+    /// Addresses of load balancers, and external ones.
     pub addresses: BTreeSet<IpAddr>,
     /// Ports of every node that lead to a Service.
     pub node_ports: BTreeSet<(Protocol, u16)>,

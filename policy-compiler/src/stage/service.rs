@@ -35,7 +35,7 @@ pub(crate) struct Frontend<'a> {
     pub(crate) port: u16,
     /// `None` when it has no endpoint.
     pub(crate) group: Option<GroupId>,
-    /// Whom it serves; none: everybody.
+    /// Whom it serves; none of its family: everybody.
     pub(crate) source_ranges: &'a [IpNetwork],
 }
 
@@ -69,16 +69,18 @@ impl fmt::Display for Door {
 impl Frontend<'_> {
     pub(crate) fn flows(&self) -> Vec<Wanted> {
         let name = format!("{} {}/{}", self.to, self.protocol, self.port);
-        if self.source_ranges.is_empty() {
+        let family = self.to.family();
+        let ranges = self.source_ranges.iter();
+        let mut of_family = ranges
+            .filter(|range| Family::of_network(**range) == family)
+            .peekable();
+        if of_family.peek().is_none() {
             let why = match self.group {
                 Some(_) => format!("{name} goes to one of its endpoints"),
                 None => format!("drops {name}: it has no ready endpoint"),
             };
             return vec![service(self.serve(), why)];
         }
-        let family = self.to.family();
-        let ranges = self.source_ranges.iter();
-        let of_family = ranges.filter(|range| Family::of_network(**range) == family);
         let served = of_family.map(|range| {
             let spec = self
                 .serve()

@@ -12,7 +12,9 @@ use flow_sim::{Event, Output, Packet, Selection, Sim};
 use openflow_codec::PortNo;
 use policy_compiler::model::{Addresses, Family, MacAddr};
 use policy_compiler::pipeline::{GATEWAY_MAC, HOST_MAC, Table};
-use policy_compiler::{Attachment, AttachmentKey, Change, Compiler, Config, NodeFacts, Object};
+use policy_compiler::{
+    Attachment, AttachmentKey, Change, Compiler, Config, NodeFacts, Object, ServiceSettings,
+};
 use reference::{CLIENT, Client, Place, Row, Scene, Treatment, scenes};
 use serde_json::{Value, json};
 
@@ -332,9 +334,14 @@ fn number(node: &str) -> u8 {
 }
 
 fn compile(scene: &Scene) -> Compiler {
-    let mut compiler = Compiler::new(&Config {
+    let config = Config {
         cluster_secret: [9; 32],
-    });
+    };
+    let settings = ServiceSettings {
+        external_ips: scene.site.external_ips,
+        ..ServiceSettings::default()
+    };
+    let mut compiler = Compiler::with_services(&config, settings);
     let mut changes = Vec::new();
     for (node, number) in scene.site.nodes.iter().zip(1..) {
         let addresses = node.addresses.iter();

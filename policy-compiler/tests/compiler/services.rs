@@ -2,9 +2,9 @@
 //! Services: what flows and groups their objects make.
 
 use openflow_codec::{Action, Field, Flow, Group};
-use policy_compiler::model::{Kind, ObjectKey};
+use policy_compiler::model::{Kind, NodeServices, ObjectKey};
 use policy_compiler::pipeline::Table;
-use policy_compiler::{Change, Compiler, Config, Object};
+use policy_compiler::{Change, Compiler, Config, Object, Output, ServiceSettings};
 use serde_json::{Value, json};
 
 fn compiler() -> Compiler {
@@ -16,14 +16,26 @@ fn compiler() -> Compiler {
     compiler
 }
 
-fn set_service(compiler: &mut Compiler, name: &str, spec: &Value) {
-    let service = json!({"metadata": {"namespace": "shop", "name": name}, "spec": spec});
+fn set_service(compiler: &mut Compiler, name: &str, spec: &Value) -> Output {
+    // The load balancer's addresses, if it has some, stand beside the others.
+    let vips = spec["vips"].as_array().into_iter().flatten();
+    let ingress: Vec<Value> = vips.map(|vip| json!({"ip": vip})).collect();
+    let service = json!({
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": spec,
+        "status": {"loadBalancer": {"ingress": ingress}},
+    });
     let service = serde_json::from_value(service).expect("the Service is readable");
-    compiler.apply([Change::Apply(Object::Service(Box::new(service)))]);
+    compiler.apply([Change::Apply(Object::Service(Box::new(service)))])
+}
+
+fn delete_service(compiler: &mut Compiler, name: &str) -> Output {
+    let key = ObjectKey::new(Kind::Service, "shop", name);
+    compiler.apply([Change::Delete(key)])
 }
 
 /// The one slice of the Service has these endpoints.
-fn set_endpoints(compiler: &mut Compiler, endpoints: &Value) {
+fn set_endpoints(compiler: &mut Compiler, endpoints: &Value) -> Output {
     let slice = json!({
         "metadata": {
             "namespace": "shop", "name": "web-1",
@@ -32,7 +44,7 @@ fn set_endpoints(compiler: &mut Compiler, endpoints: &Value) {
         "addressType": "IPv4", "ports": [{"name": "", "port": 8080}], "endpoints": endpoints,
     });
     let slice = serde_json::from_value(slice).expect("the slice is readable");
-    compiler.apply([Change::Apply(Object::EndpointSlice(Box::new(slice)))]);
+    compiler.apply([Change::Apply(Object::EndpointSlice(Box::new(slice)))])
 }
 
 /// Where buckets send to.
@@ -193,4 +205,106 @@ fn every_switch_knows_every_node_by_one_flow_for_each_address_that_the_cluster_c
     );
     compiler.apply([Change::Delete(ObjectKey::new(Kind::Node, "", "node-1"))]);
     assert_eq!(known(&compiler), 1);
+}
+
+#[test]
+fn external_addresses_count_when_they_are_allowed() {
+    let config = Config {
+        cluster_secret: [9; 32],
+    };
+    let spec = json!({"clusterIP": "10.96.0.1", "externalIPs": ["192.0.2.9", "10.96.0.1"],
+        "ports": [{"port": 80}]});
+    for (external_ips, flows) in [(false, 2), (true, 3)] {
+        let settings = ServiceSettings {
+            external_ips,
+            ..ServiceSettings::default()
+        };
+        let mut compiler = Compiler::with_services(&config, settings);
+        set_service(&mut compiler, "web", &spec);
+        assert_eq!(matching(&compiler, Field::Ipv4Dst).len(), flows);
+        let told = compiler.node_services().addresses.len();
+        assert_eq!(told > 0, external_ips);
+    }
+}
+
+#[test]
+fn an_external_address_that_is_the_load_balancers_too_serves_its_source_ranges_only() {
+    let config = Config {
+        cluster_secret: [9; 32],
+    };
+    let settings = ServiceSettings {
+        external_ips: true,
+        ..ServiceSettings::default()
+    };
+    let mut compiler = Compiler::with_services(&config, settings);
+    let spec = json!({"clusterIP": "10.96.0.1", "type": "LoadBalancer", "vips": ["192.0.2.9"],
+        "externalIPs": ["192.0.2.9"], "loadBalancerSourceRanges": ["198.51.100.0/24"],
+        "ports": [{"port": 80}]});
+    set_service(&mut compiler, "web", &spec);
+    // The cluster address has two flows; of the other two one serves the range, and one drops.
+    assert_eq!(matching(&compiler, Field::Ipv4Dst).len(), 4);
+    assert_eq!(matching(&compiler, Field::Ipv4Src).len(), 1);
+}
+
+#[test]
+fn a_range_that_the_settings_name_drops_and_is_told_like_one_of_an_object() {
+    let config = Config {
+        cluster_secret: [9; 32],
+    };
+    let cidr = "10.96.0.0/16".parse().expect("a network");
+    let settings = ServiceSettings {
+        cidrs: vec![cidr],
+        ..ServiceSettings::default()
+    };
+    let mut compiler = Compiler::with_services(&config, settings);
+    let output = compiler.apply([]);
+    assert!(output.services);
+    assert_eq!(matching(&compiler, Field::Ipv4Dst).len(), 1);
+    assert_eq!(compiler.node_services().cidrs, [cidr].into());
+    // An object may say the same; the range stays when it is gone.
+    let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16"]}});
+    let range = serde_json::from_value(range).expect("the range is readable");
+    compiler.apply([Change::Apply(Object::ServiceCidr(Box::new(range)))]);
+    let gone = ObjectKey::new(Kind::ServiceCidr, "", "kubernetes");
+    let output = compiler.apply([Change::Delete(gone)]);
+    assert!(!output.services && output.cluster.is_empty(), "{output:?}");
+    assert_eq!(matching(&compiler, Field::Ipv4Dst).len(), 1);
+}
+
+#[test]
+fn nodes_are_told_what_some_service_says_and_only_when_it_changes() {
+    let mut compiler = compiler();
+    let balanced = |address: &str| {
+        json!({"clusterIP": address, "type": "LoadBalancer", "vips": ["192.0.2.9"],
+            "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000,
+            "ports": [{"port": 80, "nodePort": 30080}]})
+    };
+    let checks = |compiler: &Compiler| {
+        let checks = compiler.node_services().health_checks.iter();
+        let checks: Vec<_> = checks
+            .map(|(port, key)| format!("{port} {}", key.name))
+            .collect();
+        checks.join(",")
+    };
+    assert!(set_service(&mut compiler, "web", &balanced("10.96.0.1")).services);
+    assert_eq!(compiler.node_services().addresses.len(), 1);
+    assert_eq!(compiler.node_services().node_ports.len(), 1);
+    assert_eq!(checks(&compiler), "32000 web");
+    // Endpoints are counted, which costs nothing where nobody asks for a Service's health.
+    let output = set_endpoints(&mut compiler, &json!([{"addresses": ["10.10.1.2"]}]));
+    assert!(!output.services && output.local_endpoints);
+    // Two Services say the same: the first by name has the check, and one may go.
+    set_service(&mut compiler, "api", &balanced("10.96.0.2"));
+    assert_eq!(checks(&compiler), "32000 api");
+    delete_service(&mut compiler, "api");
+    assert_eq!(checks(&compiler), "32000 web");
+    assert_eq!(compiler.node_services().addresses.len(), 1);
+    assert_eq!(compiler.node_services().node_ports.len(), 1);
+    assert!(delete_service(&mut compiler, "web").services);
+    assert_eq!(*compiler.node_services(), NodeServices::default());
+    let plain = json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80}]});
+    let output = set_service(&mut compiler, "web", &plain);
+    assert!(!output.services && !output.local_endpoints);
+    let output = set_endpoints(&mut compiler, &json!([{"addresses": ["10.10.1.3"]}]));
+    assert!(!output.services && !output.local_endpoints);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! By which addresses and ports a port of a Service is reached.
 
+use std::net::IpAddr;
+
 use super::Claim;
 use crate::model::{Addresses, Family, Service, ServicePort, TrafficPolicy};
 use crate::stage::service::Door;
@@ -23,6 +25,8 @@ pub(super) enum WayKind {
     NodePort,
     /// An address of a load balancer.
     LoadBalancer,
+    /// An external address.
+    External,
 }
 
 /// The ways to a port, of every family; no door twice. Those from outside are left out where clients
@@ -36,8 +40,17 @@ pub(super) fn ways(service: &Service, port: &ServicePort) -> impl Iterator<Item 
     };
     let cluster_ips = service.cluster_ips.into_iter().flat_map(Addresses::iter);
     let cluster = cluster_ips.map(move |address| at(WayKind::Cluster, address));
+    let is_cluster = move |address: &&IpAddr| {
+        let mut own = service.cluster_ips.into_iter().flat_map(Addresses::iter);
+        own.any(|own| own == **address)
+    };
     let balancers = service.load_balancer_ips.iter();
+    let balancers = balancers.filter(move |address| !is_cluster(address));
     let balancers = balancers.map(move |address| at(WayKind::LoadBalancer, *address));
+    let externals = service.external_ips.iter().filter(move |address| {
+        !is_cluster(address) && !service.load_balancer_ips.contains(address)
+    });
+    let externals = externals.map(move |address| at(WayKind::External, *address));
     let families = service.cluster_ips.into_iter().flat_map(Addresses::iter);
     let node_ports = port.node_port.into_iter().flat_map(move |port| {
         families.clone().map(move |address| Way {
@@ -47,7 +60,10 @@ pub(super) fn ways(service: &Service, port: &ServicePort) -> impl Iterator<Item 
         })
     });
     let open = service.external_policy == TrafficPolicy::Cluster;
-    let external = balancers.chain(node_ports).filter(move |_| open);
+    let external = balancers
+        .chain(externals)
+        .chain(node_ports)
+        .filter(move |_| open);
     cluster.chain(external)
 }
 
