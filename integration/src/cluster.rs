@@ -120,6 +120,8 @@ impl Cluster {
             .args(["--api", "tcp:127.0.0.1:8080"])
             // Who looks at a bed does not wait for half a minute.
             .args(["--policy-counters-interval", "1"])
+            // A bed has every way to a Service.
+            .arg("--external-ips")
             .arg("--cluster-secret-file")
             .arg(&self.secret);
         self.bed.start(self.bed.ctl(), CONTROLLER, &controller)?;
@@ -145,6 +147,11 @@ impl Cluster {
 
     /// Starts `culvert-agent` on a node.
     pub fn start_agent(&self, node: &Node) -> Result<()> {
+        self.start_agent_with(node, &[])
+    }
+
+    /// The same with further options.
+    pub fn start_agent_with(&self, node: &Node, options: &[&str]) -> Result<()> {
         let mut agent = Command::new(command::culvert_binary("culvert-agent")?);
         agent
             .args(["--node-name", &node.name()])
@@ -154,7 +161,8 @@ impl Cluster {
             .arg(format!("tcp:{CTL_ADDRESS}:{OPENFLOW_PORT}"))
             .arg("--manager")
             .arg(format!("tcp:{CTL_ADDRESS}:{OVSDB_PORT}"))
-            .args(["--datapath", "netdev", "--bridge", "br-int"]);
+            .args(["--datapath", "netdev", "--bridge", "br-int"])
+            .args(options);
         self.bed.start(node.netns(), &agent_label(node), &agent)
     }
 

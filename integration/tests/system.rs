@@ -16,6 +16,8 @@ mod bed;
 mod chaos;
 #[path = "system/counters.rs"]
 mod counters;
+#[path = "system/frontends.rs"]
+mod frontends;
 #[path = "system/gateway.rs"]
 mod gateway;
 #[path = "system/masquerade.rs"]

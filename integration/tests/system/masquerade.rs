@@ -19,7 +19,8 @@ const HOME_NODE: &str = "10.96.1.3";
 const OTHER_NODE: &str = "10.96.1.4";
 const OUTSIDE: &str = "10.96.1.5";
 
-fn pod(name: &str, node: u8) -> String {
+/// A Pod that no policy isolates.
+pub(crate) fn pod(name: &str, node: u8) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\n\
          metadata:\n  namespace: open\n  name: {name}\n  labels: {{ app: {name} }}\n\

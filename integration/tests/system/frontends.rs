@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every door to a Service, with real packets: node ports, addresses of load balancers and external
+//! addresses, from Pods, the nodes' kernels and the world; and who sees whose address behind it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::Result;
+use integration::testbed::OUTSIDE;
+use integration::{Netns, Probe, Protocol, wait};
+
+use crate::lab::{LIMIT, Lab};
+use crate::masquerade::pod;
+
+/// The world's address of the other family, beside [`OUTSIDE`].
+const OUTSIDE6: &str = "fd98::fa";
+
+/// Where the server that says whose address it sees listens.
+const SEEN: u16 = 8181;
+
+/// A Service with one endpoint, and how it is reached; both have the same ports but for node ports.
+struct Doors {
+    service: &'static str,
+    server: &'static str,
+    /// Cluster addresses, then load balancers', then external ones, IPv4 before IPv6.
+    addresses: [&'static str; 6],
+    /// The first of its node ports: for TCP 80, UDP 53 and TCP 81.
+    node_port: u16,
+}
+
+const DOORS: [Doors; 2] = [
+    Doors {
+        service: "near",
+        server: "open/near",
+        addresses: [
+            "10.96.2.1",
+            "fd00:96::2:1",
+            "192.0.2.11",
+            "2001:db8::11",
+            "192.0.2.21",
+            "2001:db8::21",
+        ],
+        node_port: 30080,
+    },
+    Doors {
+        service: "far",
+        server: "open/far",
+        addresses: [
+            "10.96.2.2",
+            "fd00:96::2:2",
+            "192.0.2.12",
+            "2001:db8::12",
+            "192.0.2.22",
+            "2001:db8::22",
+        ],
+        node_port: 31080,
+    },
+];
+
+impl Doors {
+    fn manifest(&self) -> String {
+        let Self {
+            service,
+            addresses: [cluster, cluster6, vip, vip6, external, external6],
+            node_port,
+            ..
+        } = self;
+        let (dns, seen) = (node_port + 1, node_port + 2);
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: {service} }}\n\
+             spec:\n  type: LoadBalancer\n  selector: {{ app: {service} }}\n\
+             \x20 clusterIPs: [\"{cluster}\", \"{cluster6}\"]\n\
+             \x20 externalIPs: [\"{external}\", \"{external6}\"]\n  ports:\n\
+             \x20   - {{ name: http, port: 80, targetPort: 8080, nodePort: {node_port} }}\n\
+             \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353, nodePort: {dns} }}\n\
+             \x20   - {{ name: seen, port: 81, targetPort: {SEEN}, nodePort: {seen} }}\n\
+             status:\n  loadBalancer:\n    ingress: [{{ ip: \"{vip}\" }}, {{ ip: \"{vip6}\" }}]\n---\n"
+        )
+    }
+}
+
+/// The lab with two Pods, their Services, and nodes that have an address of each family; and the world.
+fn lab(name: &str) -> Result<(Lab, Netns)> {
+    let mut lab = Lab::start(name)?;
+    let nodes = lab.cluster.manifests().join("nodes.yaml");
+    let mut text = std::fs::read_to_string(nodes)?;
+    for node in lab.cluster.bed().nodes() {
+        let (v4, v6) = (node.underlay().to_string(), node.underlay6().to_string());
+        let address = |text: &str| format!("address: {text:?} }}");
+        let both = format!(
+            "{}\n    - {{ type: InternalIP, {}",
+            address(&v4),
+            address(&v6)
+        );
+        text = text.replace(&address(&v4), &both);
+    }
+    lab.cluster.put_manifest("nodes.yaml", &text)?;
+    let mut objects = "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n\
+        apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
+        spec: { cidrs: [10.96.0.0/16, \"fd00:96::/64\"] }\n---\n"
+        .to_owned();
+    objects.push_str(&pod("near", 1));
+    objects.push_str(&pod("far", 2));
+    objects.extend(DOORS.iter().map(Doors::manifest));
+    lab.put_pods("open.yaml", &objects)?;
+    let lab = lab.and_pods(&["open/near", "open/far"])?;
+    let home = lab.node(1)?;
+    let routes = [("192.0.2.0/24", home), ("10.10.1.0/24", home)];
+    let world = lab.cluster.bed().add_outsider(&routes)?;
+    world.ip(&format!("address add {OUTSIDE6}/64 dev eth0 nodad"))?;
+    let home6 = home.underlay6();
+    world.ip(&format!("-6 route add 2001:db8::/64 via {home6}"))?;
+    Ok((lab, world))
+}
+
+/// The ways to a Service: addresses, with the ports for TCP and UDP there.
+fn ways(lab: &Lab, doors: &Doors) -> Result<Vec<(IpAddr, [u16; 2])>> {
+    let mut ways = Vec::new();
+    for address in doors.addresses {
+        ways.push((address.parse()?, [80, 53]));
+    }
+    let node_ports = [doors.node_port, doors.node_port + 1];
+    for node in lab.cluster.bed().nodes() {
+        ways.push((node.underlay().into(), node_ports));
+        ways.push((node.underlay6().into(), node_ports));
+    }
+    Ok(ways)
+}
+
+#[test]
+fn every_door_leads_to_its_service_from_pods_nodes_and_the_world() {
+    let (lab, world) = lab("tbdoors").unwrap();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let clients = [
+        ("a Pod", lab.pod("open/near").unwrap().netns()),
+        ("node 1", home.netns()),
+        ("node 2", away.netns()),
+        ("the world", &world),
+    ];
+    let mut probes = Vec::new();
+    for (client, from) in clients {
+        for doors in &DOORS {
+            for (address, [tcp, udp]) in ways(&lab, doors).unwrap() {
+                let cluster = doors.addresses[..2]
+                    .iter()
+                    .any(|one| *one == address.to_string());
+                // The world has no route there.
+                if cluster && client == "the world" {
+                    continue;
+                }
+                for (protocol, port) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
+                    let what = format!("{client} -> {address} {protocol}/{port}");
+                    let probe = Probe::new(from, protocol, address, port);
+                    probes.push((what, probe, doors.server));
+                }
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    wait::until_true("every client to get through every door", LIMIT, || {
+        let verdicts = lab
+            .prober
+            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
+        wrong = probes
+            .iter()
+            .zip(verdicts)
+            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
+            .map(|((what, _, server), verdict)| format!("{what} by {server}: {verdict}"))
+            .collect();
+        Ok(wrong.is_empty())
+    })
+    .map_err(|error| error.context(wrong.join("\n")))
+    .unwrap();
+}
+
+/// A server that says whose address it sees.
+struct Witness(TcpListener);
+
+impl Witness {
+    fn listen(at: &Netns) -> Result<Self> {
+        let all = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), SEEN);
+        Ok(Self(at.enter(|| TcpListener::bind(all))??))
+    }
+
+    /// The address that it sees when `from` connects to `to`, which leads here.
+    fn sees(&self, from: &Netns, to: (IpAddr, u16)) -> Result<IpAddr> {
+        let to = SocketAddr::from(to);
+        let second = Duration::from_secs(1);
+        let connect = || TcpStream::connect_timeout(&to, second);
+        let what = format!("{} to reach {to}", from.name());
+        let mut client = wait::until(what, LIMIT, || Ok(from.enter(connect)?.ok()))?;
+        let word = client.local_addr()?.to_string();
+        client.write_all(word.as_bytes())?;
+        client.shutdown(Shutdown::Write)?;
+        // Attempts that were given up may have come here, too.
+        wait::until("the client that was let in", LIMIT, || {
+            let (mut server, client) = self.0.accept()?;
+            server.set_read_timeout(Some(second))?;
+            let mut read = String::new();
+            let heard = server.read_to_string(&mut read).is_ok() && read == word;
+            Ok(heard.then(|| client.ip().to_canonical()))
+        })
+    }
+}
+
+#[test]
+fn pods_see_the_masquerade_address_unless_a_pod_comes_by_the_cluster_address() {
+    let (lab, world) = lab("tbseen").unwrap();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let near = lab.pod("open/near").unwrap();
+    let far = lab.pod("open/far").unwrap();
+    let [_, doors] = &DOORS;
+    let server = Witness::listen(far.netns()).unwrap();
+    let node_port = doors.node_port + 2;
+    let [cluster, _, vip, _, external, _] = doors.addresses.map(|text| text.parse().unwrap());
+    let masquerade = |node: u8| IpAddr::from([10, 10, node, 1]);
+    for (from, address, port, wanted) in [
+        (&world, home.underlay().into(), node_port, masquerade(1)),
+        (&world, away.underlay().into(), node_port, masquerade(2)),
+        (&world, vip, 81, masquerade(1)),
+        (&world, external, 81, masquerade(1)),
+        (home.netns(), cluster, 81, masquerade(1)),
+        (
+            home.netns(),
+            home.underlay().into(),
+            node_port,
+            masquerade(1),
+        ),
+        (
+            home.netns(),
+            away.underlay().into(),
+            node_port,
+            masquerade(2),
+        ),
+        (
+            near.netns(),
+            away.underlay().into(),
+            node_port,
+            masquerade(1),
+        ),
+        (near.netns(), vip, 81, masquerade(1)),
+        (near.netns(), cluster, 81, near.address),
+    ] {
+        assert_eq!(
+            server.sees(from, (address, port)).unwrap(),
+            wanted,
+            "{} -> {address}",
+            from.name()
+        );
+    }
+}
+
+#[test]
+fn the_world_sees_the_node_of_a_pod_and_networks_that_are_left_out_see_the_pod() {
+    let (lab, world) = lab("tbleave").unwrap();
+    let home = lab.node(1).unwrap();
+    let near = lab.pod("open/near").unwrap();
+    let outside = (IpAddr::from(OUTSIDE), SEEN);
+    let server = Witness::listen(&world).unwrap();
+    assert_eq!(server.sees(near.netns(), outside).unwrap(), home.underlay());
+    lab.cluster.kill_agent(home).unwrap();
+    let not_masqueraded = ["--no-masquerade-cidrs", "10.98.0.250/32"];
+    lab.cluster
+        .start_agent_with(home, &not_masqueraded)
+        .unwrap();
+    wait::until_true("the world to see the Pod itself", LIMIT, || {
+        Ok(server.sees(near.netns(), outside)? == near.address)
+    })
+    .unwrap();
+}
