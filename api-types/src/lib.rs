@@ -9,6 +9,7 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/nodes` | [`Nodes`] |
 //! | `GET /v1/pods` | [`Pods`] |
+//! | `GET /v1/policies` | [`Policies`] |
 //! | `GET /v1/flows?pod=NAMESPACE/NAME`, `?object=KIND/NAMESPACE/NAME`, `?node=NAME` | [`Flows`] |
 //! | `GET /v1/explain/{cookie}` | [`Flows`] |
 //! | `GET /v1/verdict?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT/PROTOCOL`, or addresses | [`Verdict`] |
@@ -19,6 +20,7 @@
 mod flows;
 mod nodes;
 mod pods;
+mod policies;
 mod source;
 mod status;
 mod verdict;
@@ -26,6 +28,7 @@ mod verdict;
 pub use flows::{Cause, Flow, Flows};
 pub use nodes::{Node, NodeState, Nodes};
 pub use pods::{Pod, PodState, Pods};
+pub use policies::{Policies, Policy, PolicyRule, PolicyState};
 pub use source::{FileState, Problem, Severity, Source, SourceFile};
 pub use status::{
     FlowCounts, ForeignCounts, NodeCounts, PodCounts, RejectedObject, RolloutStatus, SourceSummary,

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     after_help = "Examples:\n  \
         culvert status                                   is everything programmed?\n  \
         culvert pods                                     which Pods are ready, and what the others wait for\n  \
+        culvert policies                                 which policies there are, and what they have denied\n  \
         culvert flows --pod shop/web                     every flow that exists for a Pod\n  \
         culvert flows --object networkpolicy/shop/deny   every flow that a policy made\n  \
         culvert explain 0x2300a1b2c3d4e5f6               why is this flow in `ovs-ofctl dump-flows`?\n  \
@@ -55,6 +56,23 @@ pub enum Command {
     Nodes,
     /// Interfaces of Pods, and how far they have come.
     Pods,
+    /// Policies, how many Pods each selects, and the packets that it has allowed, denied or passed on.
+    #[command(
+        long_about = "Policies in the order in which they are asked, how many Pods each selects, and the \
+            packets that it has allowed, denied or passed on: on all nodes, since the controller began. \
+            Replies are not decided about, so they are not counted; a packet that several rules decide \
+            alike counts for each.\n\n\
+            STATE is in-force, staged (the annotation culvert.io/staged: it decides nothing, and \
+            WOULD-DROP counts what it would) or refused (what it says cannot be read; the last lines say why).",
+        after_help = "Examples:\n  culvert policies\n  \
+            culvert policies --rules       a line for each rule, and for what a policy denies by isolating\n  \
+            culvert policies -o json       everything"
+    )]
+    Policies {
+        /// A line for each rule.
+        #[arg(long)]
+        rules: bool,
+    },
     /// Flows of a Pod, of an object or of a node, with the reasons why they exist.
     #[command(after_help = "Examples:\n  culvert flows --pod shop/web\n  \
         culvert flows --object networkpolicy/shop/deny-all\n  culvert flows --node node-1")]
@@ -182,6 +200,18 @@ mod tests {
             );
         }
         assert!(Args::try_parse_from(["culvert", "explain", "web"]).is_err());
+    }
+
+    #[test]
+    fn policies_are_listed_whole_or_by_rule() {
+        for (more, wanted) in [(None, false), (Some("--rules"), true)] {
+            let args = ["culvert", "policies"].into_iter().chain(more);
+            let args = Args::try_parse_from(args).unwrap();
+            assert!(
+                matches!(args.command, Command::Policies { rules } if rules == wanted),
+                "{args:?}"
+            );
+        }
     }
 
     #[test]

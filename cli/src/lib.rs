@@ -43,6 +43,8 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
             Command::Status => output::status(&client::parse(&body)?),
             Command::Nodes => output::nodes(&client::parse(&body)?),
             Command::Pods => output::pods(&client::parse(&body)?),
+            Command::Policies { rules: false } => output::policies(&client::parse(&body)?),
+            Command::Policies { rules: true } => output::policy_rules(&client::parse(&body)?),
             Command::Flows(_) => output::flows(&client::parse(&body)?),
             Command::Explain { .. } => output::explain(&client::parse(&body)?),
             Command::Verdict(_) => output::verdict(&client::parse(&body)?),

@@ -3,11 +3,13 @@
 
 mod flows;
 mod lists;
+mod policies;
 mod status;
 mod verdict;
 
 pub(crate) use flows::{explain, flows};
 pub(crate) use lists::{nodes, pods, source};
+pub(crate) use policies::{policies, policy_rules};
 pub(crate) use status::status;
 pub(crate) use verdict::verdict;
 

@@ -9,6 +9,7 @@ pub(crate) fn path(command: &Command) -> String {
         Command::Status => "/v1/status".to_owned(),
         Command::Nodes => "/v1/nodes".to_owned(),
         Command::Pods => "/v1/pods".to_owned(),
+        Command::Policies { .. } => "/v1/policies".to_owned(),
         Command::Verdict(VerdictArgs { from, to, .. }) => {
             format!("/v1/verdict?from={}&to={}", encode(from), encode(to))
         }

@@ -28,6 +28,7 @@ pub fn router(control: Handle) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/nodes", get(nodes))
         .route("/v1/pods", get(pods))
+        .route("/v1/policies", get(policies))
         .route("/v1/flows", get(flows))
         .route("/v1/explain/{cookie}", get(explain))
         .route("/v1/verdict", get(verdict))
@@ -51,6 +52,10 @@ async fn nodes(State(control): State<Handle>) -> Answer<api::Nodes> {
 
 async fn pods(State(control): State<Handle>) -> Answer<api::Pods> {
     Ok(Json(control.ask(|control| control.pods()).await?))
+}
+
+async fn policies(State(control): State<Handle>) -> Answer<api::Policies> {
+    Ok(Json(control.ask(|control| control.policies()).await?))
 }
 
 async fn source(State(control): State<Handle>) -> Answer<api::Source> {

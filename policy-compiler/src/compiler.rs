@@ -11,6 +11,7 @@ mod attachments;
 mod dirty;
 mod identities;
 mod known;
+mod listing;
 mod nodes;
 mod owners;
 mod policies;

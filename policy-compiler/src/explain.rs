@@ -72,6 +72,17 @@ pub(crate) struct Clause {
     pub(crate) port: u32,
 }
 
+impl Clause {
+    /// The first peer and the first port of a rule.
+    pub(crate) const fn first_of(rule: RuleRef) -> Self {
+        Self {
+            rule,
+            peer: 0,
+            port: 0,
+        }
+    }
+}
+
 impl From<&'static str> for Why {
     fn from(text: &'static str) -> Self {
         Self::Text(Cow::Borrowed(text))

@@ -15,7 +15,7 @@ use crate::task::Ended;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error(
-        "there is no such path; GET /v1/status, /v1/nodes, /v1/pods, /v1/flows, /v1/explain/COOKIE, /v1/verdict or /v1/source"
+        "there is no such path; GET /v1/status, /v1/nodes, /v1/pods, /v1/policies, /v1/flows, /v1/explain/COOKIE, /v1/verdict or /v1/source"
     )]
     UnknownPath,
     #[error(

@@ -95,6 +95,9 @@ async fn every_list_is_answered_in_the_shape_of_api_types() {
     let body: api_types::Nodes = serde_json::from_str(&body).unwrap();
     assert_eq!(body.nodes.len(), 1);
     serde_json::from_str::<api_types::Pods>(&get("/v1/pods", true).await.1).unwrap();
+    let (_, body) = get("/v1/policies", true).await;
+    let body: api_types::Policies = serde_json::from_str(&body).unwrap();
+    assert_eq!(body.policies[0].policy, "networkpolicy/shop/deny");
     serde_json::from_str::<api_types::Source>(&get("/v1/source", true).await.1).unwrap();
 }
 

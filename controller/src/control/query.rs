@@ -2,6 +2,7 @@
 //! Answers to the REST API: what is known, in the words of `api-types`.
 
 mod flows;
+mod policies;
 
 use std::collections::BTreeSet;
 

@@ -155,6 +155,16 @@ impl Identities {
             .flat_map(move |members| members.pods.iter().map(key))
     }
 
+    /// How many they are.
+    pub(super) fn count_pods(&self, namespace: &str, selector: &Selector) -> usize {
+        let identities = self.namespaces.get(namespace).into_iter();
+        identities
+            .flat_map(|state| state.identities.values())
+            .filter(|members| selector.matches(&members.labels))
+            .map(|members| members.pods.iter().count())
+            .sum()
+    }
+
     fn relevant(&self, pod: &Pod) -> Labels {
         let counts = |key: &str| !counts_only_when_named(key) || self.named_keys.contains_key(key);
         // Labels that all count are shared with the Pod.

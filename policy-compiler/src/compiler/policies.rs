@@ -146,6 +146,11 @@ impl Policies {
             .collect()
     }
 
+    /// Every policy, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Policy)> {
+        self.by_key.iter()
+    }
+
     /// Whether a policy denies by who sends.
     pub(super) fn deny_by_identity(&self) -> bool {
         self.denying_by_identity > 0

@@ -163,17 +163,33 @@ impl Policy {
         }
     }
 
+    /// Everything that it can decide, each with the traffic that it is about, in words: rules in their
+    /// order, ingress first, and after those of a direction what isolation denies.
+    pub fn decisions(&self) -> Vec<(Decision, String)> {
+        let mut decisions = Vec::new();
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let rules = self.rules(direction).unwrap_or_default();
+            for (rule, index) in rules.iter().zip(0..) {
+                let why = Why::Rule(Clause::first_of(RuleRef { direction, index }));
+                let decision = self.decision(&why);
+                decisions.extend(decision.map(|decision| (decision, rule.about(direction))));
+            }
+            if self.isolates_when_in_force(direction) {
+                let decision = self.decision(&Why::Isolation(direction));
+                let about = format!("what no {direction} rule of it allows");
+                decisions.extend(decision.map(|decision| (decision, about)));
+            }
+        }
+        decisions
+    }
+
     /// Whether this is a decision of its own.
     pub(crate) fn decides(&self, decision: &Decision) -> bool {
         let direction = decision.direction;
         let why = match decision.rule {
             None if self.isolates_when_in_force(direction) => Why::Isolation(direction),
             None => return false,
-            Some(index) => Why::Rule(Clause {
-                rule: RuleRef { direction, index },
-                peer: 0,
-                port: 0,
-            }),
+            Some(index) => Why::Rule(Clause::first_of(RuleRef { direction, index })),
         };
         self.decision(&why).as_ref() == Some(decision)
     }
@@ -221,10 +237,7 @@ impl Policy {
             Ports::Any => "all ports".to_owned(),
             Ports::List(ports) => ports.get(usize::try_from(clause.port).ok()?)?.to_string(),
         };
-        let preposition = match direction {
-            Direction::Ingress => "from",
-            Direction::Egress => "to",
-        };
+        let preposition = preposition(direction);
         let peer = match &rule.peers {
             None => "anybody".to_owned(),
             Some(peers) => peers.get(usize::try_from(clause.peer).ok()?)?.to_string(),
@@ -285,6 +298,33 @@ pub struct Rule {
     pub peers: Option<Vec<Peer>>,
     /// On which ports.
     pub ports: Ports,
+}
+
+impl Rule {
+    /// The traffic that it is about, in words.
+    fn about(&self, direction: Direction) -> String {
+        if let Some(field) = &self.closed {
+            return format!("everything: {field} is not known to this version");
+        }
+        fn list<T: fmt::Display>(all: &[T]) -> String {
+            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+            all.join(", ")
+        }
+        let ports = match &self.ports {
+            Ports::Any => "all ports".to_owned(),
+            Ports::List(ports) => list(ports),
+        };
+        let peers = self.peers.as_ref().map(|peers| list(peers));
+        let peers = peers.unwrap_or_else(|| "anybody".to_owned());
+        format!("{ports} {} {peers}", preposition(direction))
+    }
+}
+
+const fn preposition(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    }
 }
 
 /// Ports of a rule.

@@ -161,3 +161,85 @@ fn a_staged_policy_counts_as_what_it_would_do() {
     assert!(count.decision.staged);
     assert_eq!(count.traffic.packets, 3);
 }
+
+#[test]
+fn a_policy_is_listed_with_its_pods_its_rules_and_what_they_have_decided() {
+    let mut world = world();
+    let rule = world.cookie(Some(0));
+    world.counted(2, &[(rule, 10)], true);
+    world.manifest(
+        "trial.yaml",
+        Some(
+            "\
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: trial, annotations: {culvert.io/staged: \"true\"}}
+spec:
+  tier: Admin
+  priority: 5
+  subject: {namespaces: {}}
+  egress:
+  - {name: out, action: Deny, to: [{networks: [192.0.2.0/24]}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: wrong}
+spec: {tier: Admin, priority: 1001, subject: {namespaces: {}}}
+",
+        ),
+    );
+    world.acknowledge();
+    let policies = world.control.policies().policies;
+    let lines: Vec<String> = policies
+        .iter()
+        .flat_map(|policy| {
+            let head = format!(
+                "{} {:?} {:?} {:?}",
+                policy.policy, policy.state, policy.tier, policy.priority
+            );
+            let rules = policy.rules.iter().map(|rule| {
+                let api_types::PolicyRule {
+                    direction,
+                    rule,
+                    action,
+                    about,
+                    packets,
+                    ..
+                } = rule;
+                format!("  {direction} {rule:?} {action} {about}: {packets}")
+            });
+            std::iter::once(head).chain(rules).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "clusternetworkpolicy/trial Staged Some(\"admin\") Some(5)",
+            "  egress Some(0) deny all ports to 192.0.2.0/24: 0",
+            "networkpolicy/shop/web InForce Some(\"networkpolicy\") None",
+            "  ingress Some(0) accept all ports from all pods of all namespaces: 10",
+            "  ingress None deny what no ingress rule of it allows: 0",
+            "clusternetworkpolicy/wrong Refused None None",
+        ]
+    );
+    world.control.source.problems.push(api_types::Problem {
+        file: "trial.yaml".to_owned(),
+        line: 3,
+        object: Some("networkpolicy/shop/web".to_owned()),
+        severity: api_types::Severity::Error,
+        reason: "spec: expected a map".to_owned(),
+    });
+    let again = world.control.policies().policies;
+    assert_eq!(
+        again[1].state,
+        api_types::PolicyState::InForce,
+        "what it said before"
+    );
+    assert_eq!(again[1].refused.as_deref(), Some("spec: expected a map"));
+    let refused = policies[2].refused.as_deref();
+    assert!(
+        refused.is_some_and(|why| why.contains("1001")),
+        "{refused:?}"
+    );
+    assert_eq!((policies[0].pods, policies[1].pods), (1, 1));
+}
