@@ -3,20 +3,23 @@
 //! addresses, from Pods, the nodes' kernels and the world; and who sees whose address behind it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
 use std::time::Duration;
 
 use anyhow::Result;
+use integration::stream::Stream;
 use integration::testbed::OUTSIDE;
 use integration::{Netns, Probe, Protocol, wait};
 
 use crate::lab::{LIMIT, Lab};
-use crate::masquerade::pod;
+use crate::masquerade::{pod, zones};
 
 /// The world's address of the other family, beside [`OUTSIDE`].
 const OUTSIDE6: &str = "fd98::fa";
 
-/// Where the server that says whose address it sees listens.
+/// Where servers of a test's own listen.
 const SEEN: u16 = 8181;
 
 /// A Service with one endpoint, and how it is reached; both have the same ports but for node ports.
@@ -25,7 +28,7 @@ struct Doors {
     server: &'static str,
     /// Cluster addresses, then load balancers', then external ones, IPv4 before IPv6.
     addresses: [&'static str; 6],
-    /// The first of its node ports: for TCP 80, UDP 53 and TCP 81.
+    /// The first of its node ports: for TCP 80, UDP 53, and 81 of both.
     node_port: u16,
 }
 
@@ -75,6 +78,7 @@ impl Doors {
              \x20   - {{ name: http, port: 80, targetPort: 8080, nodePort: {node_port} }}\n\
              \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353, nodePort: {dns} }}\n\
              \x20   - {{ name: seen, port: 81, targetPort: {SEEN}, nodePort: {seen} }}\n\
+             \x20   - {{ name: silent, protocol: UDP, port: 81, targetPort: {SEEN}, nodePort: {seen} }}\n\
              status:\n  loadBalancer:\n    ingress: [{{ ip: \"{vip}\" }}, {{ ip: \"{vip6}\" }}]\n---\n"
         )
     }
@@ -268,4 +272,73 @@ fn the_world_sees_the_node_of_a_pod_and_networks_that_are_left_out_see_the_pod()
         Ok(server.sees(near.netns(), outside)? == near.address)
     })
     .unwrap();
+}
+
+#[test]
+fn what_a_client_sends_again_before_the_answer_takes_the_same_way() {
+    let (lab, world) = lab("tbagain").unwrap();
+    let home = lab.node(1).unwrap();
+    let [_, doors] = &DOORS;
+    let far = lab.pod("open/far").unwrap().netns();
+    let near = lab.pod("open/near").unwrap().netns();
+    let socket = |netns: &Netns, family: IpAddr, port| {
+        let socket = netns.enter(|| UdpSocket::bind(SocketAddr::new(family, port)))??;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        anyhow::Ok(socket)
+    };
+    let server = socket(far, Ipv6Addr::UNSPECIFIED.into(), SEEN).unwrap();
+    let [cluster, _, vip, ..] = doors.addresses.map(|text| text.parse::<IpAddr>().unwrap());
+    let node_port = doors.node_port + 2;
+    for (from, address, port) in [
+        (near, cluster, 81),
+        (near, vip, 81),
+        (near, home.underlay().into(), node_port),
+        (home.netns(), cluster, 81),
+        (&world, home.underlay().into(), node_port),
+    ] {
+        let what = format!("{} -> {address}", from.name());
+        let client = socket(from, Ipv4Addr::UNSPECIFIED.into(), 0).unwrap();
+        client.connect((address, port)).unwrap();
+        let mut word = [0];
+        let mut say = |number: u8| {
+            client.send(&[number])?;
+            let (_, from) = server.recv_from(&mut word)?;
+            anyhow::ensure!(word == [number], "{word:?} and not {number}");
+            Ok(from)
+        };
+        let first = wait::until(&what, LIMIT, || Ok(say(0).ok())).unwrap();
+        for number in 1..=3 {
+            assert_eq!(say(number).expect(&what), first, "{what}");
+        }
+        server.send_to(b"!", first).unwrap();
+        client.recv(&mut word).expect(&what);
+        assert_eq!(word, *b"!");
+    }
+}
+
+#[test]
+fn established_packets_of_a_node_port_pass_conntrack_twice_where_they_enter_only() {
+    let (lab, world) = lab("tbtwopass").unwrap();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let near = lab.pod("open/near").unwrap().netns();
+    let [to_near, to_far] = DOORS.each_ref().map(|doors| doors.node_port);
+    let twice: &[_] = &["193", "193", "194", "194"];
+    for (from, node, port, at_entry, beyond) in [
+        (near, away, to_far, (1, twice), (2, &["193", "193"][..])),
+        (&world, home, to_far, (1, twice), (2, &["193", "193"][..])),
+        (&world, home, to_near, (1, twice), (2, &[][..])),
+    ] {
+        let to = SocketAddr::new(node.underlay().into(), port);
+        let stream = wait::until("a stream through the node port", LIMIT, || {
+            Ok(Stream::open(&lab.prober, from, to).ok())
+        })
+        .unwrap();
+        for (node, wanted) in [at_entry, beyond] {
+            assert_eq!(
+                zones(&lab, node, &stream).unwrap(),
+                wanted,
+                "{to} at {node}"
+            );
+        }
+    }
 }

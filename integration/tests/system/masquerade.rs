@@ -195,7 +195,7 @@ fn pods_kernels_and_the_world_reach_services_wherever_they_lead() {
 
 /// Numbers of the conntrack zones that established packets pass on a node: those of the datapath's
 /// flows while nothing but `stream` is under way.
-fn zones(lab: &Lab, node: usize, stream: &Stream) -> Result<Vec<String>> {
+pub(crate) fn zones(lab: &Lab, node: usize, stream: &Stream) -> Result<Vec<String>> {
     lab.node(node)?.ovs().appctl("revalidator/purge")?;
     stream.expect_progress(1000, LIMIT)?;
     let flows = lab.node(node)?.ovs().appctl("dpctl/dump-flows")?;
