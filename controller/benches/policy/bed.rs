@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Crowd;
+use crate::pods::{NODES, PODS, PodNumber, node_name};
 use crate::real::Real;
-use crate::workload::{NODES, PODS, PodNumber, node_name};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

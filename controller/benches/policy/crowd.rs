@@ -15,7 +15,7 @@ use std::time::Duration;
 use flow_sim::Switch;
 use openflow_codec::DatapathId;
 
-use crate::workload::NODES;
+use crate::pods::NODES;
 
 /// First argument of the process.
 pub(crate) const WORD: &str = "crowd";

@@ -11,6 +11,7 @@ mod crowd;
 mod figure;
 mod files;
 mod ovn;
+mod pods;
 mod real;
 mod shape;
 mod workload;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ovsdb_client::{Client, Monitor, MonitorRequest, Remote};
 use tempfile::TempDir;
 
-use crate::workload::{PodNumber, node_name};
+use crate::pods::{PodNumber, node_name};
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,8 +7,9 @@ use crate::bed::Bed;
 use crate::crowd::Crowd;
 use crate::figure::{Figures, middle_and_worst};
 use crate::ovn;
+use crate::pods::{NODES, PODS, PodNumber};
 use crate::real::Real;
-use crate::workload::{self, NODES, PODS, POLICIES, Peers, PodNumber};
+use crate::workload::{self, POLICIES, Peers};
 
 /// Pods that are added one by one, each on the real node.
 const ADDED: u32 = 51;
