@@ -13,7 +13,6 @@ pub mod draft;
 pub mod features;
 mod objects;
 pub mod report;
-mod sctp;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

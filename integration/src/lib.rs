@@ -22,6 +22,7 @@ pub mod preflight;
 pub mod probe;
 pub mod process;
 pub mod registry;
+pub mod sctp;
 pub mod stream;
 pub mod testbed;
 pub mod wait;

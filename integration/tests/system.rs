@@ -5,6 +5,8 @@
 mod dual_stack;
 #[path = "system/fragments.rs"]
 mod fragments;
+#[path = "system/icmp.rs"]
+mod icmp;
 #[path = "system/lab.rs"]
 mod lab;
 #[path = "system/plain.rs"]
@@ -24,5 +26,7 @@ mod gateway;
 mod masquerade;
 #[path = "system/promises.rs"]
 mod promises;
+#[path = "system/services.rs"]
+mod services;
 #[path = "system/underlay.rs"]
 mod underlay;

@@ -19,8 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::sctp::{self, Chunk, Packet};
 use crate::probe::{DEADLINE, read_greeting};
+use crate::sctp::{self, Chunk, Packet};
 use crate::{Netns, PodId, Prober};
 
 /// Families of sockets.

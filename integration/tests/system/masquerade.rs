@@ -11,10 +11,10 @@ use integration::{Netns, Probe, Protocol, wait};
 use crate::lab::{LIMIT, Lab};
 
 /// Two Pods that no policy isolates, and Services of one endpoint each.
-const NEAR: &str = "10.96.1.1";
-const NEAR6: &str = "fd00:96::1:1";
-const FAR: &str = "10.96.1.2";
-const FAR6: &str = "fd00:96::1:2";
+pub(crate) const NEAR: &str = "10.96.1.1";
+pub(crate) const NEAR6: &str = "fd00:96::1:1";
+pub(crate) const FAR: &str = "10.96.1.2";
+pub(crate) const FAR6: &str = "fd00:96::1:2";
 const HOME_NODE: &str = "10.96.1.3";
 const OTHER_NODE: &str = "10.96.1.4";
 const OUTSIDE: &str = "10.96.1.5";
@@ -23,19 +23,21 @@ const OUTSIDE: &str = "10.96.1.5";
 pub(crate) fn pod(name: &str, node: u8) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\n\
-         metadata:\n  namespace: open\n  name: {name}\n  labels: {{ app: {name} }}\n\
+         metadata:\n  namespace: open\n  name: {name}\n  labels: {{ app: {name}, set: open }}\n\
          \x20 uid: 00000000-0000-4000-8000-00000000010{node}\n\
          spec:\n  nodeName: node-{node}\n  containers:\n    - {{ name: {name}, image: {name} }}\n---\n"
     )
 }
 
 /// A Service whose endpoints its selector finds, or those that the text after it says.
-fn service(name: &str, addresses: &str, selector: &str) -> String {
+pub(crate) fn service(name: &str, addresses: &str, selector: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: {name} }}\n\
          spec:\n  clusterIPs: [{addresses}]\n  selector: {selector}\n  ports:\n\
          \x20   - {{ name: http, protocol: TCP, port: 80, targetPort: 8080 }}\n\
-         \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n---\n"
+         \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n\
+         \x20   - {{ name: raw, protocol: UDP, port: 54, targetPort: 5354 }}\n\
+         \x20   - {{ name: sctp, protocol: SCTP, port: 9000, targetPort: 9000 }}\n---\n"
     )
 }
 
@@ -55,11 +57,19 @@ fn elsewhere(name: &str, address: &str, endpoint: &str) -> String {
     )
 }
 
-fn pods_and_services() -> String {
+/// The two Pods and their namespace.
+pub(crate) fn pods() -> String {
     [
         "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n".to_owned(),
         pod("near", 1),
         pod("far", 2),
+    ]
+    .concat()
+}
+
+fn pods_and_services() -> String {
+    [
+        pods(),
         service("near", &format!("{NEAR}, \"{NEAR6}\""), "{ app: near }"),
         service("far", &format!("{FAR}, \"{FAR6}\""), "{ app: far }"),
     ]
@@ -81,7 +91,7 @@ fn services_elsewhere(lab: &Lab) -> Result<String> {
 }
 
 /// The lab with the two Pods, and kernels that send what is for Services to `culvert-gw`.
-fn lab(name: &str) -> Result<Lab> {
+pub(crate) fn lab(name: &str) -> Result<Lab> {
     let mut lab = Lab::start(name)?;
     lab.put_pods("open.yaml", &pods_and_services())?;
     let elsewhere = services_elsewhere(&lab)?;

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 const IPPROTO_SCTP: i32 = 132;
 
 /// A raw socket for SCTP packets of one family.
-pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
+pub fn socket(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(IPPROTO_SCTP)))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -17,7 +17,7 @@ pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
 
 /// What the only chunk of a packet is (RFC 9260, 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunk {
+pub enum Chunk {
     /// INIT.
     Init = 1,
     /// INIT ACK.
@@ -26,22 +26,22 @@ pub(super) enum Chunk {
 
 /// A packet with one chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Packet {
+pub struct Packet {
     /// Source port.
-    pub(super) from: u16,
+    pub from: u16,
     /// Destination port.
-    pub(super) to: u16,
+    pub to: u16,
     /// What it is.
-    pub(super) chunk: Chunk,
+    pub chunk: Chunk,
     /// The initiate tag of the question, which the answer repeats.
-    pub(super) nonce: u32,
+    pub nonce: u32,
     /// Who answers.
-    pub(super) text: String,
+    pub text: String,
 }
 
 impl Packet {
     /// Reads what a raw socket gives: an IPv4 packet with its header, an IPv6 packet without.
-    pub(super) fn read(packet: &[u8], domain: Domain) -> Option<Self> {
+    pub fn read(packet: &[u8], domain: Domain) -> Option<Self> {
         let header = match domain {
             Domain::IPV4 => usize::from(packet.first()? & 0x0f) * 4,
             _ => 0,
@@ -68,7 +68,7 @@ impl Packet {
 
     /// Ports, verification tag, checksum; then the chunk: type, flags, length, tag, window, streams,
     /// TSN, and the name of who answers.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut packet = Vec::new();
         packet.extend(self.from.to_be_bytes());
         packet.extend(self.to.to_be_bytes());
