@@ -25,7 +25,7 @@ use crate::table::Table;
 /// How many Services there are.
 const SIZES: [u32; 3] = [100, 1_000, 10_000];
 
-const TURNS: usize = 100;
+const TURNS: usize = 60;
 
 /// Who leads connections to endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
