@@ -12,7 +12,7 @@
 //! | `GET /v1/policies` | [`Policies`] |
 //! | `GET /v1/flows?pod=NAMESPACE/NAME`, `?object=KIND/NAMESPACE/NAME`, `?node=NAME` | [`Flows`] |
 //! | `GET /v1/explain/{cookie}` | [`Flows`] |
-//! | `GET /v1/verdict?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT/PROTOCOL`, or addresses | [`Verdict`] |
+//! | `GET /v1/verdict?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT/PROTOCOL`, or addresses, `node/NAME`, `to=svc/NAMESPACE/NAME:PORT` | [`Verdict`] |
 //! | `GET /v1/source` | [`Source`] |
 //! | any of them, refused | [`Refusal`] |
 #![forbid(unsafe_code)]

@@ -88,6 +88,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  culvert verdict shop/a shop/b:80\n  \
         culvert verdict shop/a 10.10.2.7:53/udp\n  \
         culvert verdict shop/a svc/shop/front:80     whichever endpoint it goes to\n  \
+        culvert verdict 203.0.113.7 node/one:30080   from the world to a node port\n  \
+        culvert verdict node/one shop/b:80           from a node's own kernel\n  \
         culvert verdict --source dir:manifests shop/a shop/b:80     without a controller")]
     Verdict(VerdictArgs),
     /// Manifests that were read, and what is wrong with them.
@@ -112,10 +114,10 @@ pub struct FlowsArgs {
 /// Which connection.
 #[derive(Debug, clap::Args)]
 pub struct VerdictArgs {
-    /// Who opens it: NAMESPACE/NAME or an address.
+    /// Who opens it: NAMESPACE/NAME, an address (what is nobody's is the world's) or node/NAME.
     pub from: String,
-    /// To whom: NAMESPACE/NAME:PORT, ADDRESS:PORT or svc/NAMESPACE/NAME:PORT, with /udp or /sctp behind
-    /// it if it is not TCP.
+    /// To whom: NAMESPACE/NAME:PORT, ADDRESS:PORT (of a Pod, a Service, a load balancer, a node or the
+    /// world), svc/NAMESPACE/NAME:PORT or node/NAME:PORT, with /udp or /sctp behind it if it is not TCP.
     pub to: String,
     /// Decide by a directory of manifests, and ask no controller.
     #[arg(long, value_name = "dir:PATH", value_parser = parse_directory)]

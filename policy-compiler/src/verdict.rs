@@ -18,6 +18,8 @@ pub enum End {
     Address(IpAddr),
     /// A Service, which leads to its endpoints.
     Service(ObjectKey),
+    /// A node: its own kernel, and its node ports.
+    Node(String),
 }
 
 /// A connection that somebody thinks of.
@@ -38,14 +40,14 @@ pub struct Question {
 pub enum QuestionError {
     /// The text names no end.
     #[error(
-        "{0:?} names neither a Pod nor an address nor a Service; write NAMESPACE/NAME, an IP address \
-         or svc/NAMESPACE/NAME"
+        "{0:?} names no Pod, address, Service or node; write NAMESPACE/NAME, an IP address, \
+         svc/NAMESPACE/NAME or node/NAME"
     )]
     End(String),
     /// The text names no port.
     #[error(
-        "{0:?} names no port; write NAMESPACE/NAME:PORT, ADDRESS:PORT, [ADDRESS]:PORT or \
-         svc/NAMESPACE/NAME:PORT, and /udp or /sctp behind it if it is not TCP"
+        "{0:?} names no port; write NAMESPACE/NAME:PORT, ADDRESS:PORT, [ADDRESS]:PORT, \
+         svc/NAMESPACE/NAME:PORT or node/NAME:PORT, and /udp or /sctp behind it if it is not TCP"
     )]
     Port(String),
     /// A Service is asked about as a sender.
@@ -83,6 +85,14 @@ pub enum QuestionError {
         /// Names that are nearly the same.
         close: Vec<String>,
     },
+    /// There is no such node.
+    #[error("there is no node {node}{}", did_you_mean(close, "kubectl get nodes"))]
+    UnknownNode {
+        /// Its name, as asked.
+        node: String,
+        /// Names that are nearly the same.
+        close: Vec<String>,
+    },
     /// The Pod is nobody's peer.
     #[error(
         "{0} uses the host's network or has finished; policies see its node's address, ask for that"
@@ -112,6 +122,11 @@ impl FromStr for End {
                 .map(Self::Service)
                 .ok_or_else(|| QuestionError::End(text.to_owned()));
         }
+        if let Some(name) = text.strip_prefix("node/") {
+            let fine = !name.is_empty() && !name.contains('/');
+            let node = fine.then(|| Self::Node(name.to_owned()));
+            return node.ok_or_else(|| QuestionError::End(text.to_owned()));
+        }
         let bare = text
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
@@ -132,11 +147,11 @@ fn key(kind: Kind, text: &str) -> Option<ObjectKey> {
 }
 
 impl Question {
-    /// From `shop/a` or `10.0.0.1`, to `shop/b:80`, `10.0.0.2:53/udp`, `[fd00::2]:80` or
-    /// `svc/shop/front:80`.
+    /// From `shop/a`, `10.0.0.1` or `node/one`, to `shop/b:80`, `10.0.0.2:53/udp`, `[fd00::2]:80`,
+    /// `svc/shop/front:80` or `node/one:30080`.
     ///
     /// # Errors
-    /// A text names no Pod or address, or no port.
+    /// A text names no end, or no port.
     pub fn parse(from: &str, to: &str) -> Result<Self, QuestionError> {
         let no_port = || QuestionError::Port(to.to_owned());
         let (end, port) = to.rsplit_once(':').ok_or_else(no_port)?;
@@ -231,6 +246,9 @@ mod tests {
         let question = Question::parse("shop/a", "svc/shop/front:80").unwrap();
         let front = ObjectKey::new(Kind::Service, "shop", "front");
         assert_eq!(question.to, End::Service(front));
+        let question = Question::parse("node/one", "node/two:30080").unwrap();
+        let node = |name: &str| End::Node(name.to_owned());
+        assert_eq!((question.from, question.to), (node("one"), node("two")));
         let question = Question::parse("fd00::1", "[fd00::2]:80").unwrap();
         assert_eq!(question.to, End::Address("fd00::2".parse().unwrap()));
         assert_eq!((question.protocol, question.port), (Protocol::Tcp, 80));
@@ -244,6 +262,8 @@ mod tests {
             ("shop/a", "shop/b:0", "names no port"),
             ("shop/a", "shop/b:80/icmp", "names no port"),
             ("shop/a", "svc/b:80", "svc/NAMESPACE/NAME"),
+            ("shop/a", "node/:80", "node/NAME"),
+            ("node/a/b", "shop/b:80", "node/NAME"),
             ("shop/a", ":80", "NAMESPACE/NAME"),
         ] {
             let error = Question::parse(from, to).unwrap_err().to_string();

@@ -33,6 +33,8 @@ mod services;
 mod town;
 #[path = "compiler/trace.rs"]
 mod trace;
+#[path = "compiler/verdict_doors.rs"]
+mod verdict_doors;
 #[path = "compiler/verdicts.rs"]
 mod verdicts;
 #[path = "compiler/world.rs"]

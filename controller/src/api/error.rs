@@ -23,7 +23,8 @@ pub(super) enum ApiError {
     )]
     FlowParameters,
     #[error(
-        "ask for a verdict with ?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT or &to=svc/NAMESPACE/NAME:PORT"
+        "ask for a verdict with ?from=NAMESPACE/NAME&to=NAMESPACE/NAME:PORT or &to=svc/NAMESPACE/NAME:PORT; \
+         addresses and node/NAME do, too"
     )]
     VerdictParameters,
     #[error("{0}")]
@@ -46,7 +47,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Question(
-                QuestionError::UnknownPod { .. } | QuestionError::UnknownService { .. },
+                QuestionError::UnknownPod { .. }
+                | QuestionError::UnknownService { .. }
+                | QuestionError::UnknownNode { .. },
             ) => StatusCode::NOT_FOUND,
             Self::VerdictParameters
             | Self::Question(_)

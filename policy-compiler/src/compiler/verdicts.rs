@@ -11,7 +11,7 @@ use super::Compiler;
 use crate::explain::Cause;
 use crate::identity::IdentityFlags;
 use crate::layer::Entry;
-use crate::model::{Direction, Family, ObjectKey, Pod, Protocol, RuleAction, Tier};
+use crate::model::{Direction, Family, Node, ObjectKey, Pod, Protocol, RuleAction, Tier};
 use crate::pipeline::{Table, register};
 use crate::stage::policy::tier_of;
 use crate::verdict::{End, Question, QuestionError, Says, Step, Verdict};
@@ -27,66 +27,86 @@ const MAX_LOOKUPS: usize = 32;
 
 /// An end of the connection, as far as it is known.
 #[derive(Default)]
-struct Party<'a> {
-    pod: Option<(&'a ObjectKey, &'a Pod)>,
-    addresses: Vec<IpAddr>,
+pub(super) struct Party<'a> {
+    pub(super) pod: Option<(&'a ObjectKey, &'a Pod)>,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// How a connection comes to where it ends.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// As it was opened.
+    Direct,
+    /// By a Service.
+    Service,
+    /// By a Service that masquerades it where it leaves the node at which it enters, as far as that
+    /// is known.
+    Masqueraded(Option<&'a Node>),
 }
 
 impl Compiler {
     /// Whether a connection would pass, by the flows as they are now, and who decides.
     ///
     /// # Errors
-    /// There is no such Pod, or it is not on the Pod network; there is no such Service or port of it.
+    /// There is no such Pod or node, or the Pod is not on the Pod network; there is no such Service or
+    /// port of it.
     pub fn verdict(&self, question: &Question) -> Result<Verdict, QuestionError> {
-        let Question { protocol, port, .. } = *question;
-        match &question.to {
-            End::Service(key) => return self.verdict_through(question, key, None),
-            End::Address(address) => {
-                if let Some(key) = self.service_at(*address, protocol, port) {
-                    return self.verdict_through(question, key, Some(Family::of(*address)));
-                }
-            }
-            End::Pod(_) => {}
+        match self.verdict_by_service(question)? {
+            Some(verdict) => Ok(verdict),
+            None => self.verdict_at(question, Way::Direct),
         }
-        self.verdict_at(question, false)
     }
 
-    /// The same where the connection ends, if need be `by_service`.
+    /// The same where the connection ends.
     pub(super) fn verdict_at(
         &self,
         question: &Question,
-        by_service: bool,
+        way: Way<'_>,
     ) -> Result<Verdict, QuestionError> {
         let (from, to) = (self.party(&question.from)?, self.party(&question.to)?);
-        if let Some(note) = self.always(&from, &to, by_service) {
+        if let Some(note) = self.always(&from, &to, way) {
             return Ok(Verdict {
                 allowed: true,
                 note: Some(note.to_owned()),
                 ..Verdict::default()
             });
         }
-        let packet = self.packet(question, &from, &to)?;
+        let packet = self.packet(question, &from, &to, way)?;
         let subjects = [(Direction::Egress, from.pod), (Direction::Ingress, to.pod)];
         Ok(self.walk(packet, subjects))
     }
 
     /// Why a connection passes of which no policy is asked.
-    fn always(&self, from: &Party<'_>, to: &Party<'_>, by_service: bool) -> Option<&'static str> {
+    fn always(&self, from: &Party<'_>, to: &Party<'_>, way: Way<'_>) -> Option<&'static str> {
+        if from.pod.is_none() && to.pod.is_none() {
+            return Some("no Pod is at either end, so no policy is about it");
+        }
         let (key, pod) = to.pod?;
         // A Pod that reaches itself by a Service is subject to policies.
-        if !by_service && from.pod.is_some_and(|(from, _)| from == key) {
+        if matches!(way, Way::Direct) && from.pod.is_some_and(|(from, _)| from == key) {
             return Some("a Pod reaches its own address whatever policies say");
         }
         // "Traffic to and from the node where a Pod is running is always allowed."
         let node = self.nodes.get(pod.node.as_deref()?)?;
         let of_node = |address| node.status_addresses.contains(address);
-        let own_node = from.pod.is_none() && from.addresses.iter().any(of_node);
+        // By a port of another node it comes from there, like the world's.
+        let comes_from_there =
+            matches!(way, Way::Masqueraded(Some(enters)) if enters.name != node.name);
+        let own_node =
+            from.pod.is_none() && from.addresses.iter().any(of_node) && !comes_from_there;
         own_node.then_some("a Pod's own node reaches it whatever policies say")
     }
 
-    fn party(&self, end: &End) -> Result<Party<'_>, QuestionError> {
+    pub(super) fn party(&self, end: &End) -> Result<Party<'_>, QuestionError> {
         let key = match end {
             End::Service(key) => return Err(QuestionError::ServiceSends(key.clone())),
+            End::Node(name) => {
+                let addresses = self.node_named(name)?.status_addresses.clone();
+                return Ok(Party {
+                    pod: None,
+                    addresses,
+                });
+            }
             End::Pod(key) => key.clone(),
             End::Address(address) => match self.pod_at(*address) {
                 Some(key) => {
@@ -120,6 +140,16 @@ impl Compiler {
         })
     }
 
+    /// The node of this name.
+    pub(super) fn node_named(&self, name: &str) -> Result<&Node, QuestionError> {
+        self.nodes
+            .get(name)
+            .ok_or_else(|| QuestionError::UnknownNode {
+                node: name.to_owned(),
+                close: close_to(self.nodes.keys().cloned(), name),
+            })
+    }
+
     pub(super) fn pod_at(&self, address: IpAddr) -> Option<ObjectKey> {
         let plugged = self.attachments.pod_at(address);
         let says = |pod: &Pod| {
@@ -139,6 +169,7 @@ impl Compiler {
         question: &Question,
         from: &Party<'_>,
         to: &Party<'_>,
+        way: Way<'_>,
     ) -> Result<Packet, QuestionError> {
         let of = |party: &Party<'_>, family| {
             let mut addresses = party.addresses.iter().copied();
@@ -158,6 +189,7 @@ impl Compiler {
         let name = |end: &End| match end {
             End::Pod(key) | End::Service(key) => key.to_string(),
             End::Address(address) => address.to_string(),
+            End::Node(name) => format!("node/{name}"),
         };
         let family = family
             .ok_or_else(|| QuestionError::NoFamily(name(&question.from), name(&question.to)))?;
@@ -185,7 +217,10 @@ impl Compiler {
                 0
             },
             family,
-            src: of(from, family),
+            src: match way {
+                Way::Masqueraded(node) => masqueraded(node, to, family, of(from, family)),
+                Way::Direct | Way::Service => of(from, family),
+            },
             dst: of(to, family),
             protocol: question.protocol,
             port: question.port,
@@ -331,6 +366,25 @@ impl Compiler {
         let found = self.explain(entry.flow.cookie).into_iter();
         found.flat_map(|found| found.causes).collect()
     }
+}
+
+/// The source that policies see of a masqueraded connection: the client's on the node where it enters,
+/// that node's on every other.
+fn masqueraded(
+    node: Option<&Node>,
+    to: &Party<'_>,
+    family: Family,
+    client: Option<IpAddr>,
+) -> Option<IpAddr> {
+    let Some((_, pod)) = to.pod else {
+        return client;
+    };
+    let node = node?;
+    if pod.node.as_deref() == Some(&*node.name) {
+        return client;
+    }
+    let mut addresses = node.masquerade_addresses();
+    addresses.find(|address| Family::of(*address) == family)
 }
 
 /// Names that are nearly the one that is wanted.
