@@ -4,9 +4,11 @@
 //!
 //! The real controller decides; its switches are simulated, and each carries out what it was told
 //! when the dice say so. After every single step packets are sent and judged by the naive reading of
-//! the API. Pods have addresses of either family.
+//! the API. Pods have addresses of either family, and talk to each other, to nodes and to the world.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "leaks/end.rs"]
+mod end;
 #[path = "leaks/fleet.rs"]
 mod fleet;
 #[path = "leaks/judge.rs"]

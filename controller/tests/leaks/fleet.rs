@@ -15,13 +15,15 @@ use openflow_codec::{DatapathId, PortNo};
 use openflow_session::shared_map::Change as Difference;
 use openflow_session::{Generation, Layer, LayerState, SwitchInfo};
 use ovsdb_client::Uuid;
-use policy_compiler::model::Addresses;
-use policy_compiler::pipeline::GATEWAY_MAC;
+use policy_compiler::model::{Addresses, Family};
+use policy_compiler::pipeline::{GATEWAY_MAC, HOST_MAC};
 use policy_compiler::{Change, Config};
 
+use crate::end::End;
 use crate::state::{self, NODES, PodRef, State};
 
 const TUNNEL_PORT: PortNo = PortNo(1);
+const GATEWAY_PORT: PortNo = PortNo(2);
 
 /// The controller and its nodes.
 pub(crate) struct Fleet {
@@ -64,9 +66,9 @@ struct Node {
     met: bool,
 }
 
-/// A packet that reached a Pod.
+/// A packet that reached somebody.
 pub(crate) struct Delivery {
-    pub(crate) pod: PodRef,
+    pub(crate) to: End,
     pub(crate) packet: Packet,
 }
 
@@ -207,8 +209,9 @@ impl Fleet {
         }
     }
 
-    /// Whether the controller has said that the Pod is ready.
-    pub(crate) fn is_ready(&self, pod: PodRef) -> bool {
+    /// Whether the controller has said that the Pod is ready; who is no Pod always is.
+    pub(crate) fn is_ready(&self, end: End) -> bool {
+        let End::Pod(pod) = end else { return true };
         let interfaces = &self.nodes[pod.node].view.interfaces;
         interfaces
             .get(&interface_name(pod))
@@ -232,13 +235,18 @@ impl Fleet {
         }
     }
 
-    /// Sends `packet` from a Pod; where it arrives.
-    pub(crate) fn send(&mut self, state: &State, from: PodRef, packet: Packet) -> Option<Delivery> {
-        let packet = packet
-            .with_eth(pod_mac(from), mac(GATEWAY_MAC.0))
-            .arriving_on(pod_port(from));
+    /// Sends `packet` from a Pod or a node's kernel; where it arrives.
+    pub(crate) fn send(&mut self, state: &State, from: End, packet: Packet) -> Option<Delivery> {
+        let packet = match from {
+            End::Pod(pod) => packet
+                .with_eth(pod_mac(pod), mac(GATEWAY_MAC.0))
+                .arriving_on(pod_port(pod)),
+            End::Kernel(_) | End::World(..) => packet
+                .with_eth(mac(HOST_MAC.0), mac(GATEWAY_MAC.0))
+                .arriving_on(GATEWAY_PORT),
+        };
         self.way.clear();
-        let mut at = from.node;
+        let mut at = from.node();
         let mut output = self.pass(at, packet)?;
         if output.port == TUNNEL_PORT {
             let sender = state::node_address(at);
@@ -247,10 +255,8 @@ impl Fleet {
             output = self.pass(at, packet)?;
             assert_ne!(output.port, TUNNEL_PORT, "no transit");
         }
-        let here = |pod: &PodRef| pod.node == at && pod_port(*pod) == output.port;
-        let pod = state.pods().find(here)?;
         Some(Delivery {
-            pod,
+            to: receiver(state, at, &output)?,
             packet: output.packet,
         })
     }
@@ -362,6 +368,23 @@ fn install(sim: &mut Sim, held: &LayerState, wanted: &LayerState) {
     }
 }
 
+/// Who is at the port of this node that a packet left by.
+fn receiver(state: &State, node: usize, output: &Output) -> Option<End> {
+    if output.port == GATEWAY_PORT {
+        let address = output.packet.as_ip()?.dst;
+        // No Service has it at this moment; nobody in the world does.
+        if Family::ALL.map(state::vip).contains(&address) {
+            return None;
+        }
+        let world = Family::ALL.map(|family| End::World(node, family));
+        let mut outsiders = std::iter::once(End::Kernel(node)).chain(world);
+        let found = outsiders.find(|end| end.address() == address);
+        return Some(found.unwrap_or_else(|| panic!("{address} is not behind node {node}")));
+    }
+    let here = |pod: &PodRef| pod.node == node && pod_port(*pod) == output.port;
+    state.pods().find(here).map(End::Pod)
+}
+
 fn source(changes: Vec<Change>) -> Input {
     let status = Source {
         loaded: true,
@@ -390,7 +413,7 @@ fn view(node: usize) -> MachineView {
             peers_resolved: BTreeSet::new(),
         }),
         tunnel_port: Some(TUNNEL_PORT),
-        gateway_port: None,
+        gateway_port: Some(GATEWAY_PORT),
         interfaces: BTreeMap::new(),
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use flow_sim::Packet;
 use reference::{Dice, Outcome, Vocabulary};
 
+use crate::end::End;
 use crate::fleet::{Fleet, Happening};
 use crate::state::{self, NODES, Place, PodRef, SERVICE_PORT, State, TARGET_PORT};
 
@@ -42,6 +43,8 @@ pub(crate) struct Court {
     base: usize,
     /// The same for each node; older than `base` while its switch is not connected.
     synced: [usize; NODES],
+    /// Pods that were ready when nothing was under way: every connected switch has them behind Services.
+    serving: BTreeSet<End>,
     streams: Vec<Stream>,
     next_port: u16,
     next_uid: u64,
@@ -59,13 +62,15 @@ pub(crate) struct Tally {
     steps: usize,
     probes: usize,
     passed: usize,
+    /// Of these, with an end that is no Pod.
+    passed_outside: usize,
 }
 
 /// A connection that was established once.
 #[derive(Clone, Debug)]
 struct Stream {
-    from: PodRef,
-    to: PodRef,
+    from: End,
+    to: End,
     client_port: u16,
     port: u16,
 }
@@ -83,6 +88,7 @@ impl Court {
             first: 0,
             base: 0,
             synced: [0; NODES],
+            serving: BTreeSet::new(),
             streams: Vec::new(),
             next_port: 10_000,
             next_uid: 1,
@@ -120,6 +126,7 @@ impl Court {
         }
         println!("seed {}: {:?}", self.seed, self.tally);
         assert!(self.tally.passed > changes, "{:?}", self.tally);
+        assert!(self.tally.passed_outside > changes, "{:?}", self.tally);
     }
 
     fn now(&self) -> &State {
@@ -155,7 +162,7 @@ impl Court {
         while self.step(laggard) {}
         for pod in self.now().pods().collect::<Vec<_>>() {
             assert!(
-                self.fleet.is_ready(pod) || !self.fleet.is_fresh(pod.node),
+                self.fleet.is_ready(End::Pod(pod)) || !self.fleet.is_fresh(pod.node),
                 "{pod:?} is not ready although nothing is under way: {} {}",
                 self.fleet.waiting(),
                 self.evidence()
@@ -190,6 +197,8 @@ impl Court {
             return;
         }
         self.base = self.first + self.history.len() - 1;
+        let pods = self.now().pods().map(End::Pod);
+        self.serving = pods.filter(|pod| self.fleet.is_ready(*pod)).collect();
         let fleet = &self.fleet;
         let synced = self.synced.iter_mut().enumerate();
         for (_, synced) in synced.filter(|(node, _)| fleet.is_fresh(*node)) {
@@ -230,12 +239,27 @@ impl Court {
         self.dice.pick(&pods).copied()
     }
 
-    /// A new connection, from one Pod to another.
+    /// Two Pods, or one Pod and somebody who is none, in either direction.
+    fn some_ends(&mut self) -> Option<(End, End)> {
+        let pod = self.some_pod()?;
+        if self.dice.chance(3, 4) {
+            let other = self.some_pod()?;
+            let fit = pod != other && pod.family == other.family;
+            return fit.then_some((End::Pod(pod), End::Pod(other)));
+        }
+        let ends = (End::Pod(pod), End::outside(pod, &mut self.dice));
+        Some(match self.dice.chance(1, 2) {
+            true => ends,
+            false => (ends.1, ends.0),
+        })
+    }
+
+    /// A new connection between the two.
     fn probe(&mut self) {
-        let (Some(from), Some(to)) = (self.some_pod(), self.some_pod()) else {
+        let Some((from, to)) = self.some_ends() else {
             return;
         };
-        if from == to || from.family != to.family || !self.may_send(from) {
+        if !self.may_send(from) {
             return;
         }
         let protocol = *self.dice.pick(&["TCP", "UDP", "SCTP"]).unwrap();
@@ -262,6 +286,8 @@ impl Court {
         let allowed = self.may(from, to, protocol, port);
         assert!(allowed, "leaked: {what} {}", self.evidence());
         self.tally.passed += 1;
+        let is_outside = |end: &End| !matches!(end, End::Pod(_));
+        self.tally.passed_outside += usize::from([from, to].iter().any(is_outside));
         let answered = self.send(to, delivered.1.answer());
         if self.must(from, to, protocol, port) {
             let by = answered.map(|(pod, _)| pod);
@@ -313,9 +339,10 @@ impl Court {
 
     /// A new connection to the Service.
     fn probe_service(&mut self) {
-        let Some(from) = self.some_pod() else {
+        let Some(pod) = self.some_pod() else {
             return;
         };
+        let from = End::Pod(pod);
         if !self.may_send(from) {
             return;
         }
@@ -324,14 +351,20 @@ impl Court {
             "TCP",
             from,
             client_port,
-            state::vip(from.family),
+            state::vip(pod.family),
             SERVICE_PORT,
         );
         let delivered = self.send(from, sent);
         let since = self.oldest(from, from);
-        let endpoints: Vec<BTreeSet<PodRef>> = self
+        let endpoints: Vec<BTreeSet<End>> = self
             .states(since)
-            .map(|state| state.endpoints(from.family))
+            .map(|state| {
+                state
+                    .endpoints(pod.family)
+                    .into_iter()
+                    .map(End::Pod)
+                    .collect()
+            })
             .collect();
         let what = format!("{from:?}:{client_port} -> Service, endpoints {endpoints:?}");
         if let Some((to, packet)) = delivered {
@@ -347,34 +380,38 @@ impl Court {
             );
             return;
         }
-        let all: BTreeSet<PodRef> = endpoints.iter().flatten().copied().collect();
-        let always = endpoints.iter().all(|some| !some.is_empty());
+        let all: BTreeSet<End> = endpoints.iter().flatten().copied().collect();
         let pass =
-            |court: &Self, to: &PodRef| *to != from && court.must(from, *to, "TCP", TARGET_PORT);
-        let must = always && all.iter().all(|to| pass(self, to));
+            |court: &Self, to: &End| *to != from && court.must(from, *to, "TCP", TARGET_PORT);
+        let served = endpoints
+            .iter()
+            .all(|some| some.iter().any(|to| self.serving.contains(to)));
+        let must = served && all.iter().all(|to| pass(self, to));
         assert!(!must, "lost: {what} {}", self.evidence());
     }
 
     /// Whether the API allows the connection in some state that may be in force.
-    fn may(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
+    fn may(&self, from: End, to: End, protocol: &str, port: u16) -> bool {
         let since = self.oldest(from, to);
         let mut states = self.states(since);
         if states.any(|state| state.judge(from, to, protocol, port) != Outcome::Dropped) {
             return true;
         }
-        let behind = [from, to].iter().any(|pod| !self.fleet.is_fresh(pod.node));
+        let behind = [from, to]
+            .iter()
+            .any(|end| !self.fleet.is_fresh(end.node()));
         let mut mixtures = self.mixtures(since, behind, from, to, protocol, port);
         (behind || self.is_mixed()) && mixtures.any(|outcome| outcome != Outcome::Dropped)
     }
 
     /// Whether the API allows it in every state that may be in force, and both ends know.
-    fn must(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
+    fn must(&self, from: End, to: End, protocol: &str, port: u16) -> bool {
         self.fleet.is_ready(to) && self.must_once_delivered(from, to, protocol, port)
     }
 
     /// The same, of a packet that was sent to this Pod although it may not be ready.
-    fn must_once_delivered(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> bool {
-        let knows = |pod: PodRef| self.now().has(pod) && self.fleet.is_fresh(pod.node);
+    fn must_once_delivered(&self, from: End, to: End, protocol: &str, port: u16) -> bool {
+        let knows = |end: End| self.now().has(end) && self.fleet.is_fresh(end.node());
         let states = self.states(self.base);
         let mut alive = states.filter(|state| state.has(from) && state.has(to));
         let mut mixtures = self.mixtures(self.base, false, from, to, protocol, port);
@@ -397,8 +434,8 @@ impl Court {
         &self,
         since: usize,
         behind: bool,
-        from: PodRef,
-        to: PodRef,
+        from: End,
+        to: End,
         protocol: &str,
         port: u16,
     ) -> impl Iterator<Item = Outcome> {
@@ -424,10 +461,10 @@ impl Court {
     }
 
     /// Number of the oldest state that may be in force at one of the two nodes.
-    fn oldest(&self, from: PodRef, to: PodRef) -> usize {
-        let at = |pod: PodRef| match self.fleet.is_fresh(pod.node) {
+    fn oldest(&self, from: End, to: End) -> usize {
+        let at = |end: End| match self.fleet.is_fresh(end.node()) {
             true => self.base,
-            false => self.synced[pod.node].min(self.base),
+            false => self.synced[end.node()].min(self.base),
         };
         at(from).min(at(to))
     }
@@ -438,17 +475,17 @@ impl Court {
 
     /// A Pod runs when CNI ADD has returned. Where the switch listens to the controller, also a Pod
     /// that does not run yet is put to the test.
-    fn may_send(&self, pod: PodRef) -> bool {
-        self.fleet.is_ready(pod) || self.fleet.is_fresh(pod.node)
+    fn may_send(&self, end: End) -> bool {
+        self.fleet.is_ready(end) || self.fleet.is_fresh(end.node())
     }
 
     /// Where a packet arrives, and as what; nobody listens in a Pod that does not run yet.
-    fn send(&mut self, from: PodRef, packet: Packet) -> Option<(PodRef, Packet)> {
+    fn send(&mut self, from: End, packet: Packet) -> Option<(End, Packet)> {
         self.tally.probes += 1;
         let state = self.history.back().expect("there is always a wanted state");
         let delivery = self.fleet.send(state, from, packet)?;
-        self.may_send(delivery.pod)
-            .then_some((delivery.pod, delivery.packet))
+        self.may_send(delivery.to)
+            .then_some((delivery.to, delivery.packet))
     }
 
     fn client_port(&mut self) -> u16 {
@@ -487,7 +524,7 @@ fn both(egress: Outcome, ingress: Outcome) -> Outcome {
     }
 }
 
-fn packet(protocol: &str, from: PodRef, client_port: u16, to: IpAddr, port: u16) -> Packet {
+fn packet(protocol: &str, from: End, client_port: u16, to: IpAddr, port: u16) -> Packet {
     let (src, dst) = ((from.address(), client_port), (to, port));
     match protocol {
         "TCP" => Packet::tcp(src, dst),

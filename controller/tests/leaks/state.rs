@@ -13,8 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use policy_compiler::model::Family;
 use policy_compiler::{Change, Kind, Object, ObjectKey};
-use reference::{Dice, Labels, Outcome, Party, Rules, Vocabulary};
+use reference::{Dice, Host, Labels, Outcome, Party, Rules, Vocabulary};
 use serde_json::{Value, json};
+
+use crate::end::End;
 
 pub(crate) const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 pub(crate) const NODES: usize = 3;
@@ -81,6 +83,8 @@ pub(crate) struct State {
     /// Selector of the one Service, which lives in the first namespace.
     service: Option<Labels>,
     parties: BTreeMap<Place, (u64, Party)>,
+    /// By their ends.
+    outsiders: BTreeMap<End, Party>,
     both_ways: Policies,
     /// What the policies say of one direction only.
     egress: Policies,
@@ -92,6 +96,7 @@ pub(crate) struct State {
 struct Policies {
     policies: Vec<NetworkPolicy>,
     cluster_policies: Vec<Value>,
+    hosts: Vec<Host>,
 }
 
 impl Policies {
@@ -99,7 +104,7 @@ impl Policies {
         let rules = Rules {
             policies: &self.policies,
             cluster_policies: &self.cluster_policies,
-            hosts: &[],
+            hosts: &self.hosts,
         };
         reference::judge(rules, from, to, protocol, port)
     }
@@ -115,6 +120,7 @@ impl State {
             cluster_policies: BTreeMap::new(),
             service: None,
             parties: BTreeMap::new(),
+            outsiders: outsiders(),
             both_ways: Policies::default(),
             egress: Policies::default(),
             ingress: Policies::default(),
@@ -127,31 +133,38 @@ impl State {
         self.pods.values().map(|state| state.pod)
     }
 
-    /// Whether the Pod is there.
-    pub(crate) fn has(&self, pod: PodRef) -> bool {
+    /// Whether the Pod is there; who is no Pod always is.
+    pub(crate) fn has(&self, end: End) -> bool {
+        let End::Pod(pod) = end else { return true };
         self.pods
             .get(&pod.place)
             .is_some_and(|state| state.pod == pod)
     }
 
     /// What the API says of the connection in this state.
-    pub(crate) fn judge(&self, from: PodRef, to: PodRef, protocol: &str, port: u16) -> Outcome {
+    pub(crate) fn judge(&self, from: End, to: End, protocol: &str, port: u16) -> Outcome {
+        if self.has(to) && from.is_kernel_of(to) {
+            return Outcome::Passes;
+        }
         let (Some(from), Some(to)) = (self.party(from), self.party(to)) else {
             return Outcome::Dropped;
         };
         self.both_ways.judge(from, to, protocol, port)
     }
 
-    /// What the rules of this state for one direction say of the connection between Pods as they are in
+    /// What the rules of this state for one direction say of the connection between ends as they are in
     /// others.
     pub(crate) fn judge_side(
         &self,
         direction: &str,
-        (sender, from): (&Self, PodRef),
-        (receiver, to): (&Self, PodRef),
+        (sender, from): (&Self, End),
+        (receiver, to): (&Self, End),
         protocol: &str,
         port: u16,
     ) -> Outcome {
+        if receiver.has(to) && from.is_kernel_of(to) {
+            return Outcome::Passes;
+        }
         let (Some(from), Some(to)) = (sender.party(from), receiver.party(to)) else {
             return Outcome::Dropped;
         };
@@ -162,7 +175,10 @@ impl State {
         policies.judge(from, to, protocol, port)
     }
 
-    fn party(&self, pod: PodRef) -> Option<&Party> {
+    fn party(&self, end: End) -> Option<&Party> {
+        let End::Pod(pod) = end else {
+            return self.outsiders.get(&end);
+        };
         let (uid, party) = self.parties.get(&pod.place)?;
         (*uid == pod.uid).then_some(party)
     }
@@ -291,6 +307,7 @@ impl State {
         self.both_ways = Policies {
             policies: self.policies.values().cloned().collect(),
             cluster_policies: self.cluster_policies.values().cloned().collect(),
+            hosts: hosts(),
         };
         let of = |direction: &str, other: &str| {
             let policies = self.policies.values();
@@ -303,6 +320,7 @@ impl State {
                     .filter_map(|policy| only(policy, direction))
                     .collect(),
                 cluster_policies,
+                hosts: hosts(),
             }
         };
         self.egress = of("Egress", "Ingress");
@@ -391,6 +409,29 @@ impl State {
     }
 }
 
+/// What the API knows of all who are no Pods.
+fn outsiders() -> BTreeMap<End, Party> {
+    let ends = (0..NODES).flat_map(|node| {
+        let world = Family::ALL.map(|family| End::World(node, family));
+        std::iter::once(End::Kernel(node)).chain(world)
+    });
+    ends.filter_map(|end| Some((end, end.outsider()?)))
+        .collect()
+}
+
+/// The nodes as the API sees them.
+fn hosts() -> Vec<Host> {
+    let host = |node| Host {
+        labels: node_labels(node),
+        addresses: vec![node_address(node).into()],
+    };
+    (0..NODES).map(host).collect()
+}
+
+fn node_labels(node: usize) -> Labels {
+    Labels::from([("kubernetes.io/hostname".to_owned(), node_name(node))])
+}
+
 /// What a policy says of one direction, if it says anything.
 fn only(policy: &NetworkPolicy, direction: &str) -> Option<NetworkPolicy> {
     let mut policy = policy.clone();
@@ -442,6 +483,9 @@ pub(crate) fn vocabulary() -> Vocabulary {
                 owned(&["10.10.1.2/32", "10.10.1.16/28"]),
             ),
             ("0.0.0.0/0".to_owned(), owned(&["10.10.2.0/24"])),
+            ("192.0.2.0/30".to_owned(), owned(&["192.0.2.2/32"])),
+            ("203.0.113.0/24".to_owned(), owned(&[])),
+            ("2001:db8::/32".to_owned(), owned(&[])),
             ("fd00:10::/32".to_owned(), owned(&[])),
             ("fd00:10:1::/64".to_owned(), owned(&["fd00:10:1::2/128"])),
             ("::/0".to_owned(), owned(&["fd00:10:2::/64"])),
@@ -470,7 +514,7 @@ pub(crate) fn vip(family: Family) -> IpAddr {
 pub(crate) fn nodes() -> impl Iterator<Item = Change> {
     (0..NODES).map(|node| {
         Change::Apply(Object::Node(Box::new(Node {
-            metadata: named(None, &node_name(node), &Labels::new()),
+            metadata: named(None, &node_name(node), &node_labels(node)),
             spec: Some(NodeSpec {
                 pod_cidrs: Some(vec![
                     format!("10.10.{}.0/24", node + 1),
