@@ -2,7 +2,7 @@
 //! Raw frames of the underlay, as each node sent them.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,8 +62,18 @@ impl Capture {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let socket = OwnedFd::from(socket);
-            while !stopped.load(Ordering::Relaxed) && receive(&socket, &ports, &sender) {}
+            loop {
+                let ending = stopped.load(Ordering::Relaxed);
+                // What came before the end may still be in the socket; what comes later is not waited for.
+                if ending && socket.set_nonblocking(true).is_err() {
+                    break;
+                }
+                match receive(&socket, &ports, &sender) {
+                    Received::Frame => {}
+                    Received::Nothing if !ending => {}
+                    Received::Nothing | Received::Broken => break,
+                }
+            }
         });
         Ok(Self {
             frames,
@@ -132,8 +142,16 @@ pub fn write_pcap(path: &Path, frames: &[Frame]) -> Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Takes one frame; false when nobody wants frames any more or the socket is broken.
-fn receive(socket: &OwnedFd, ports: &[(u32, u8)], sender: &Sender<Frame>) -> bool {
+/// What came of waiting for a frame.
+enum Received {
+    Frame,
+    Nothing,
+    /// Nobody wants frames any more, or the socket is broken.
+    Broken,
+}
+
+/// Takes one frame.
+fn receive(socket: &Socket, ports: &[(u32, u8)], sender: &Sender<Frame>) -> Received {
     let mut bytes = vec![0; 65_536];
     match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut bytes) {
         Ok((length, Some(from))) => {
@@ -143,11 +161,14 @@ fn receive(socket: &OwnedFd, ports: &[(u32, u8)], sender: &Sender<Frame>) -> boo
                 && from.pkttype() != PACKET_OUTGOING
             {
                 bytes.truncate(length);
-                return sender.send(Frame { node, bytes }).is_ok();
+                if sender.send(Frame { node, bytes }).is_err() {
+                    return Received::Broken;
+                }
             }
-            true
+            Received::Frame
         }
-        Ok(_) | Err(nix::Error::EAGAIN | nix::Error::EINTR | nix::Error::ENETDOWN) => true,
-        Err(_) => false,
+        Ok((_, None)) => Received::Frame,
+        Err(nix::Error::EAGAIN | nix::Error::EINTR | nix::Error::ENETDOWN) => Received::Nothing,
+        Err(_) => Received::Broken,
     }
 }
