@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use openflow_codec::action::CtZone;
+use openflow_codec::action::{CtZone, OtherAction};
 use openflow_codec::{
     Action, Bucket, Ct, Field, GroupId, GroupType, Instruction, PortNo, Subfield, TableId,
 };
@@ -252,6 +252,9 @@ impl Walk<'_> {
                 Action::Resubmit { port, table, ct } => self.resubmit(*port, *table, *ct, packet),
                 Action::Ct(ct) => self.ct(ct, packet),
                 Action::CtClear => self.ct_clear(packet),
+                Action::Other(other) if matches!(**other, OtherAction::Controller(_)) => {
+                    self.output(PortNo::CONTROLLER, packet);
+                }
                 // Neither a queue nor a meter changes where the packet goes.
                 Action::SetQueue(_) | Action::Meter(_) => {}
                 // Unknown, or added to the codec and not modelled yet: reported, never ignored.

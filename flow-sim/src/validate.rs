@@ -2,7 +2,7 @@
 //! What Open vSwitch refuses in flows and groups, whatever else a switch holds (OVS
 //! `lib/nx-match.c`, `lib/ofp-actions.c`, `lib/ofp-group.c`).
 
-use openflow_codec::action::CtZone;
+use openflow_codec::action::{CtZone, OtherAction};
 use openflow_codec::oxm::Prerequisite;
 use openflow_codec::{
     Action, Bucket, Ct, Field, Flow, Group, GroupId, GroupType, Instruction, Match, MatchField,
@@ -264,6 +264,7 @@ fn check_action(action: &Action, flow_match: Option<&Match>) -> Result<(), FlowE
             }
             Ok(())
         }
+        Action::Other(other) if matches!(**other, OtherAction::Controller(_)) => Ok(()),
         Action::Other(_) | Action::Unknown(_) => Err(FlowError::UnknownAction),
         Action::Output { .. }
         | Action::Group(_)

@@ -8,6 +8,7 @@
 mod builder;
 pub mod cookie;
 pub mod group;
+pub mod meter;
 pub mod priority;
 pub mod register;
 mod table;
@@ -47,6 +48,12 @@ pub const CT_ZONE: u16 = 0xc1;
 
 /// Conntrack zone of the second translation of masqueraded connections, that of their source.
 pub const CT_ZONE_MASQUERADE: u16 = 0xc2;
+
+/// Number that the node's agent gives itself (`NXT_SET_CONTROLLER_ID`), so that packets go to it alone.
+pub const AGENT_CONTROLLER_ID: u16 = 0xc1;
+
+/// What the agent is to do with a packet (`userdata`): refuse it.
+pub const AGENT_REFUSE: &[u8] = b"refuse";
 
 /// Link-layer address of the gateway of every Pod.
 pub const GATEWAY_MAC: crate::model::MacAddr = crate::model::MacAddr(0x0a58_a9fe_0101);

@@ -14,6 +14,7 @@ pub(crate) mod known;
 mod nd;
 mod neighbour;
 pub(crate) mod policy;
+mod reject;
 mod reply;
 pub(crate) mod route;
 pub(crate) mod service;
@@ -87,6 +88,7 @@ pub(crate) fn fixed(families: Families) -> Vec<Wanted> {
         conntrack::fixed(families),
         frontend::fixed(),
         service::fixed(),
+        reject::fixed(families),
         source::fixed(),
         route::fixed(),
         reply::fixed(families),
@@ -110,7 +112,10 @@ pub(crate) fn tunnel_port(port: PortNo, families: Families, masquerade: &[IpAddr
 
 /// The flows of a node's gateway port.
 pub(crate) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
-    let mut flows = vec![classify::gateway_port(gateway)];
+    let mut flows = vec![
+        classify::gateway_port(gateway),
+        reject::gateway_port(gateway.port),
+    ];
     flows.extend(conntrack::gateway_port(gateway));
     let node_ports = gateway.node_port_addresses.iter();
     flows.extend(node_ports.map(|address| frontend::node_ports(gateway.port, *address)));
@@ -133,6 +138,7 @@ pub(crate) fn masquerade_addresses(addresses: &[IpAddr]) -> Vec<Wanted> {
 /// The flows of a Pod's port; the one that opens it is added when all others are in force everywhere.
 pub(crate) fn pod_flows(pod: &PodPort, open: bool) -> Vec<Wanted> {
     let mut flows = spoof_guard::pod_port(pod);
+    flows.push(reject::pod_port(pod.port));
     flows.push(source::pod_port(pod));
     flows.extend(route::pod_port(pod));
     if open {

@@ -51,6 +51,9 @@ pub const UNDEFINED_PORT: u16 = 50;
 /// `service`: cluster addresses that no Service has.
 pub const UNALLOCATED: u16 = 10;
 
+/// `reject`: what is dropped and never refused.
+pub const NOT_REFUSED: u16 = 200;
+
 /// `conntrack_state`: from the node's own kernel.
 pub const FROM_GATEWAY: u16 = 140;
 

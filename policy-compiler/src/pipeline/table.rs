@@ -25,6 +25,8 @@ pub enum Table {
     Frontend = 45,
     /// Translates new connections to Services.
     Service = 50,
+    /// Hands what no endpoint takes to the node's agent, which refuses it.
+    Reject = 55,
     /// Looks up who sends.
     Source = 60,
     /// Looks up where the destination is.
@@ -105,7 +107,7 @@ const INGRESS: &[Field] = &[
 
 /// Every table, in the order in which a packet can meet them.
 #[rustfmt::skip]
-static DECLARATIONS: [Declaration; 30] = [
+static DECLARATIONS: [Declaration; 31] = [
     Declaration { table: Table::Classify, name: "classify",
         purpose: "Which kind of port a packet came in by; a Pod's flow here is added last, so a Pod is isolated before it is reachable.",
         matches: &[InPort, TunId, TunMetadata0], writes: &[Xxreg1], next: &[Table::SpoofGuard, Table::Conntrack] },
@@ -135,7 +137,10 @@ static DECLARATIONS: [Declaration; 30] = [
         matches: &[InPort, EthType, Ipv4Dst, Ipv6Dst], writes: &[Reg1], next: &[Table::Service] },
     Declaration { table: Table::Service, name: "service",
         purpose: "New connections to a Service go to one of its endpoints.",
-        matches: &[EthType, Ipv4Src, Ipv6Src, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst, Reg1], writes: &[Reg1, CtMark], next: &[Table::Source] },
+        matches: &[EthType, Ipv4Src, Ipv6Src, Ipv4Dst, Ipv6Dst, IpProto, TcpDst, UdpDst, SctpDst, Reg1], writes: &[Reg1, CtMark], next: &[Table::Reject, Table::Source] },
+    Declaration { table: Table::Reject, name: "reject",
+        purpose: "Hands connections that no endpoint takes to the node's agent, which refuses them; each port has its own share of what the agent does.",
+        matches: &[InPort, EthType, IpProto], writes: &[], next: &[] },
     Declaration { table: Table::Source, name: "source",
         purpose: "Looks up who sends: the Pod of the port, the node's own kernel or the world behind it, or the identity in the tunnel header.",
         matches: &[InPort, EthType, Ipv4Src, Ipv6Src, TunMetadata0], writes: &[Xxreg1], next: &[Table::Route] },

@@ -41,6 +41,14 @@ impl Family {
         }
     }
 
+    /// Protocol number of its ICMP.
+    pub(super) const fn icmp(self) -> u8 {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 58,
+        }
+    }
+
     /// All packets of the family.
     pub(super) fn packets(self) -> Match {
         Match::any().with(Field::EthType, self.eth_type())

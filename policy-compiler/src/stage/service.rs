@@ -77,7 +77,7 @@ impl Frontend<'_> {
         if of_family.peek().is_none() {
             let why = match self.group {
                 Some(_) => format!("{name} goes to one of its endpoints"),
-                None => format!("drops {name}: it has no ready endpoint"),
+                None => format!("refuses {name}: it has no endpoint"),
             };
             return vec![service(self.serve(), why)];
         }
@@ -97,7 +97,7 @@ impl Frontend<'_> {
         match self.group {
             Some(group) if self.masquerade => spec.act(set_masquerade()).act(Action::Group(group)),
             Some(group) => spec.act(Action::Group(group)),
-            None => spec,
+            None => spec.goto(Table::Reject),
         }
     }
 
@@ -128,8 +128,10 @@ fn to_node(family: Family) -> Match {
 
 /// What is for a cluster address and none of its Service's ports: nobody's, not the world's.
 pub(crate) fn undefined_port(address: IpAddr) -> Wanted {
-    let spec = Spec::new(Table::Service, priority::UNDEFINED_PORT).matching(family::to(address));
-    let why = format!("drops what is for {address} and no port of the Service");
+    let spec = Spec::new(Table::Service, priority::UNDEFINED_PORT)
+        .matching(family::to(address))
+        .goto(Table::Reject);
+    let why = format!("refuses what is for {address} and no port of the Service");
     service(spec, why)
 }
 

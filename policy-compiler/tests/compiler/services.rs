@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services: what flows and groups their objects make.
 
-use openflow_codec::{Action, Field, Flow, Group};
+use openflow_codec::{Action, Field, Flow, Group, Instruction};
 use policy_compiler::model::{Kind, NodeServices, ObjectKey};
 use policy_compiler::pipeline::Table;
 use policy_compiler::{Change, Compiler, Config, Object, Output, ServiceSettings};
@@ -98,7 +98,7 @@ fn a_service_of_one_port_costs_two_flows_and_a_group_whatever_it_has_behind_it()
 }
 
 #[test]
-fn a_port_that_the_service_does_not_have_ends_there() {
+fn a_port_that_the_service_does_not_have_is_refused() {
     let compiler = compiler();
     let at_address = matching(&compiler, Field::Ipv4Dst);
     let ports = matching(&compiler, Field::TcpDst);
@@ -113,7 +113,10 @@ fn a_port_that_the_service_does_not_have_ends_there() {
         panic!("there are {} flows of all ports", others.len());
     };
     assert!(other.priority < port.priority);
-    assert!(other.instructions.is_empty(), "{other:?}");
+    assert_eq!(
+        other.instructions,
+        [Instruction::GotoTable(Table::Reject.id())]
+    );
 }
 
 #[test]
