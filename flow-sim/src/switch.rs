@@ -3,16 +3,18 @@
 //!
 //! It answers as Open vSwitch does, errors included (OVS `ofproto/ofproto.c`, `bundles.c`,
 //! `connmgr.c`). Every request is carried out when it arrives. Deliberately absent: packet_in,
-//! flow_removed, flow timeouts and eviction, meters, port_mod, flow monitors.
+//! flow_removed, flow timeouts and eviction, the flows that a deleted meter takes along, port_mod, flow
+//! monitors.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openflow_codec::message::error::ErrorCode;
+use openflow_codec::message::meter::Meter;
 use openflow_codec::message::multipart::desc::SwitchDesc;
 use openflow_codec::message::packet_out::PacketOut;
 use openflow_codec::message::port::{Port, PortReason, PortStatus};
-use openflow_codec::{Context, DatapathId, Message, PortNo, TableId, TlvMapping};
+use openflow_codec::{Context, DatapathId, Message, MeterId, PortNo, TableId, TlvMapping};
 
 use crate::sim::Sim;
 
@@ -22,6 +24,7 @@ mod connection;
 mod faults;
 mod group_mod;
 mod handler;
+mod meter_mod;
 mod multipart;
 mod tlv_table;
 
@@ -45,6 +48,7 @@ pub struct Switch {
     tlv_table: BTreeMap<u16, TlvMapping>,
     context: Context,
     table_names: BTreeMap<TableId, String>,
+    meters: BTreeMap<MeterId, Meter>,
     generation_id: Option<u64>,
     packet_outs: Vec<PacketOut>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -70,6 +74,7 @@ impl Switch {
             tlv_table: BTreeMap::new(),
             context: Context::UNMAPPED,
             table_names: BTreeMap::new(),
+            meters: BTreeMap::new(),
             generation_id: None,
             packet_outs: Vec::new(),
             connections: BTreeMap::new(),
@@ -219,6 +224,11 @@ impl Switch {
     /// Names given to tables.
     pub fn table_names(&self) -> &BTreeMap<TableId, String> {
         &self.table_names
+    }
+
+    /// The meters, by number, to change them behind the controllers' backs.
+    pub fn meters_mut(&mut self) -> &mut BTreeMap<MeterId, Meter> {
+        &mut self.meters
     }
 
     /// Packets that controllers sent out; they are not parsed.

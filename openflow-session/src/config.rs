@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use openflow_codec::{Context, Cookie, GroupId, TableId, TlvMapping};
+use openflow_codec::message::meter::Meter;
+use openflow_codec::{Context, Cookie, GroupId, MeterId, TableId, TlvMapping};
 
 use crate::layer::{Digest, Layer};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub cookie_kinds: RangeInclusive<u8>,
     /// Numbers of our groups. Every other group is foreign.
     pub group_ids: RangeInclusive<u32>,
+    /// Meters that every switch has, by number. Every other meter is foreign.
+    pub meters: BTreeMap<MeterId, Meter>,
     /// Marker of the cluster layer.
     pub cluster_marker: Marker,
     /// Marker of the node layer.
@@ -41,7 +44,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with default limits and times, no role, no tunnel option and no table names.
+    /// A configuration with default limits and times, no role, no tunnel option, no table names and no meters.
     pub fn new(
         cookie_kinds: RangeInclusive<u8>,
         entry_table: TableId,
@@ -54,6 +57,7 @@ impl Config {
             table_names: BTreeMap::new(),
             cookie_kinds,
             group_ids: 0..=0xffff_ff00,
+            meters: BTreeMap::new(),
             cluster_marker,
             node_marker,
             counted_kind: None,

@@ -26,7 +26,8 @@
 //! * A marker on the switch is never ahead of what the switch holds: it is dropped before a change
 //!   that takes several bundles, and written in the last one, when all others are acknowledged.
 //! * Groups come before the flows that use them, additions before deletions, the entry table last.
-//! * Flows and groups of others are left alone.
+//! * Meters are as configured before the first bundle.
+//! * Flows, groups and meters of others are left alone.
 //! * What the switch refuses is named and left out; the rest goes on.
 #![forbid(unsafe_code)]
 
@@ -40,6 +41,7 @@ mod handshake;
 pub mod layer;
 mod ledger;
 mod liveness;
+mod meters;
 mod outbox;
 mod plan;
 mod reconcile;

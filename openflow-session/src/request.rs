@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Description,
     TlvTable,
     Ports,
+    ReadMeters,
+    SetMeter,
     AddTlv,
     NameTables,
     /// The end of a step of the handshake.
@@ -65,6 +67,8 @@ impl fmt::Display for Purpose {
             Self::Description => "the description request",
             Self::TlvTable => "the request for its tunnel options",
             Self::Ports => "the request for its ports",
+            Self::ReadMeters => "the request for its meters",
+            Self::SetMeter => "a meter",
             Self::AddTlv => "the mapping of our tunnel option",
             Self::NameTables => "the names of tables",
             Self::Fence => "a barrier request",
@@ -119,7 +123,11 @@ impl Requests {
         self.open.retain(|number, open| {
             let silent = matches!(
                 open.purpose,
-                Purpose::SetConfig | Purpose::SetAsync | Purpose::AddTlv | Purpose::NameTables
+                Purpose::SetConfig
+                    | Purpose::SetAsync
+                    | Purpose::SetMeter
+                    | Purpose::AddTlv
+                    | Purpose::NameTables
             );
             *number > xid.0 || !silent
         });

@@ -20,6 +20,7 @@ use crate::handshake::Handshake;
 use crate::layer::{Delta, Generation, Layer, LayerState};
 use crate::ledger::Ledger;
 use crate::liveness::{Due, Liveness};
+use crate::meters::Meters;
 use crate::outbox::Outbox;
 use crate::reconcile::{Dump, Markers};
 use crate::request::{Purpose, Requests, Xids};
@@ -49,6 +50,7 @@ pub struct Session {
     requests: Requests,
     handshake: Handshake,
     liveness: Liveness,
+    meters: Meters,
     ledger: Ledger,
     stage: Stage,
     /// A comparison whose answers are not complete.
@@ -91,6 +93,7 @@ impl Session {
             requests: Requests::default(),
             handshake: Handshake::new(now),
             liveness: Liveness::new(now),
+            meters: Meters::default(),
             ledger: Ledger::new(Arc::clone(&config)),
             stage: Stage::Waiting,
             dump: None,

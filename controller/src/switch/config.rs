@@ -3,7 +3,7 @@
 
 use openflow_session::{Config, Marker};
 use policy_compiler::pipeline::{
-    CookieKind, ENTRY_TABLE, MARKER_TABLE, cookie, group, priority, table_names,
+    CookieKind, ENTRY_TABLE, MARKER_TABLE, cookie, group, meter, priority, table_names,
 };
 
 use crate::encoder::tlv_mapping;
@@ -20,6 +20,7 @@ pub fn session_config() -> Config {
         node_marker(),
     );
     config.group_ids = group::OURS;
+    config.meters = meter::all().map(|meter| (meter.id, meter)).collect();
     config.tlv = Some(tlv_mapping());
     config.counted_kind = Some(CookieKind::Policy as u8);
     config.table_names = table_names()

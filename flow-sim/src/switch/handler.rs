@@ -87,6 +87,10 @@ impl Switch {
                 self.check_group_mod(&group_mod)?;
                 self.apply_group_mod(&group_mod, &mut Vec::new())?;
             }
+            Message::MeterMod(meter_mod) => {
+                self.refuse_slave(id)?;
+                self.apply_meter_mod(meter_mod)?;
+            }
             Message::PacketOut(packet_out) => {
                 self.refuse_slave(id)?;
                 self.packet_outs.push(packet_out);

@@ -55,6 +55,10 @@ impl Switch {
                 let groups = groups.filter(|group| wanted(group.id)).cloned().collect();
                 self.reply_in_parts(id, request, groups, ReplyBody::GroupDesc, now);
             }
+            RequestBody::MeterDesc(wanted) => {
+                let meters = self.asked_meters(wanted)?;
+                self.reply_in_parts(id, request, meters, ReplyBody::MeterDesc, now);
+            }
             RequestBody::TableFeatures(changes) => {
                 for change in changes {
                     if change.table.0 >= crate::TABLES {

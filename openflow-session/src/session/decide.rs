@@ -34,6 +34,8 @@ impl Session {
             return self.step_handshake();
         }
         if std::mem::take(&mut self.role_changed) {
+            // The others' answers come after, so that nothing is programmed before.
+            self.ask_meters();
             for (purpose, message) in &change_of_role(self.role) {
                 self.ask(*purpose, message);
             }
@@ -86,6 +88,32 @@ impl Session {
             self.events.push_back(Event::Up(info));
         }
         Ok(true)
+    }
+
+    /// Meters are for those that may change the switch.
+    pub(super) fn ask_meters(&mut self) {
+        if !matches!(self.role, Role::Slave { .. })
+            && let Some(body) = self.meters.question(&self.config)
+        {
+            self.ask(Purpose::ReadMeters, &Message::MultipartRequest(body.into()));
+        }
+    }
+
+    /// Sets the meters that are not as wanted, before everything that is sent from now on.
+    pub(super) fn set_meters(&mut self) {
+        let changes = self.meters.repair(&self.config);
+        let Some(last) = changes.last().map(|change| change.meter.id) else {
+            return;
+        };
+        if self.handshake.is_done() {
+            let count = changes.len();
+            let warning = format!("{count} meters, the last of them {last}, were not as wanted");
+            self.events.push_back(Event::Warning(warning));
+        }
+        for change in changes {
+            self.ask(Purpose::SetMeter, &Message::MeterMod(change));
+        }
+        self.ask(Purpose::Fence, &Message::BarrierRequest);
     }
 
     /// The markers are known: believes them if they say what is wanted, or reads everything.
@@ -149,6 +177,7 @@ impl Session {
         }
         if self.audit_wanted && self.dump.is_none() {
             self.audit_wanted = false;
+            self.ask_meters();
             let expected = self.ledger.installed.clone();
             self.begin_dump(Dump::new(Cause::Audit, expected, None));
         }

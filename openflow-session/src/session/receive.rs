@@ -72,6 +72,7 @@ impl Session {
         match message {
             Message::Hello(hello) => match self.handshake.hello(*hello, self.role) {
                 Ok(requests) => {
+                    self.ask_meters();
                     for (purpose, message) in &requests {
                         self.ask(*purpose, message);
                     }
@@ -148,6 +149,11 @@ impl Session {
                 self.events.push_back(Event::Warning(warning));
                 Ok(())
             }
+            Purpose::ReadMeters | Purpose::SetMeter => {
+                let warning = self.meters.refused(&error.to_string());
+                self.events.extend(warning.map(Event::Warning));
+                Ok(())
+            }
             Purpose::Counters => {
                 self.counters = CounterReader::default();
                 let warning = format!("the switch does not tell its counters: {error}");
@@ -188,6 +194,12 @@ impl Session {
             }
             (Purpose::Ports, ReplyBody::PortDesc(ports)) => {
                 self.handshake.ports(ports, &self.config)?;
+            }
+            (Purpose::ReadMeters, ReplyBody::MeterDesc(meters)) => {
+                self.meters.take(meters, &self.config);
+                if !more {
+                    self.set_meters();
+                }
             }
             (Purpose::Markers, ReplyBody::Flow(flows)) => {
                 if let Stage::ReadingMarkers { missing, found } = &mut self.stage {

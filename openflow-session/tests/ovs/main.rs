@@ -4,6 +4,7 @@
 mod chaos;
 mod driver;
 mod groups;
+mod meters;
 #[path = "../fixture/pipeline.rs"]
 mod pipeline;
 mod proxy;
