@@ -9,6 +9,7 @@ use std::time::Duration;
 use ovsdb_client::{Client, Monitor, Outcome, Remote, Replica, RowError};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::complaint::Complaint;
 use crate::config::{Config, Datapath};
 use crate::desired::{self, DATABASE, DesiredError, Observed, desired};
 use crate::health::HealthChecks;
@@ -115,12 +116,6 @@ enum NoGateway {
     NotThere,
     #[error("{0}")]
     Kernel(#[from] UnderlayError),
-}
-
-/// Says the same thing once only.
-#[derive(Debug, Default)]
-struct Complaint {
-    last: Option<String>,
 }
 
 impl Agent {
@@ -428,33 +423,5 @@ impl Agent {
                 found: found.to_owned(),
             }),
         }
-    }
-}
-
-impl Complaint {
-    /// Warns, or says that it is `fine` again; whether something is wrong.
-    fn about<E: ToString>(&mut self, result: Result<(), E>, fine: &str) -> bool {
-        match &result {
-            Ok(()) => self.resolved(fine),
-            Err(cause) => self.warn(&cause.to_string()),
-        }
-        result.is_err()
-    }
-
-    fn warn(&mut self, text: &str) {
-        if self.last.as_deref() != Some(text) {
-            tracing::warn!("{text}");
-            self.last = Some(text.to_owned());
-        }
-    }
-
-    fn resolved(&mut self, text: &str) {
-        if self.last.take().is_some() {
-            tracing::info!("{text}");
-        }
-    }
-
-    fn clear(&mut self) {
-        self.last = None;
     }
 }

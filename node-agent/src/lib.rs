@@ -4,12 +4,13 @@
 //! [`desired`], [`host`], [`ruleset`] and [`neighbours`] decide and do no IO, of what [`told`] reads;
 //! [`agent`] runs what they decide through OVSDB, netlink ([`underlay`], [`kernel`]), nftables
 //! ([`nft`]) and the control socket of vswitchd ([`unixctl`]), and answers [`health`]
-//! checks. [`reject`] says what is answered to a packet for a Service without endpoints.
+//! checks. [`reject`] refuses connections to Services without endpoints, over OpenFlow.
 //! [`uninstall`] takes it all back.
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod args;
+mod complaint;
 pub mod config;
 pub mod desired;
 pub mod health;

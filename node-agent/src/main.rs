@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use node_agent::agent::Agent;
 use node_agent::args::{Args, LogFormat};
+use node_agent::reject::{Counts, connection};
 use node_agent::telemetry;
 use node_agent::uninstall::Uninstall;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,9 +33,12 @@ async fn main() -> Result<()> {
     );
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let (rundir, bridge) = (config.ovs_rundir.clone(), config.bridge.clone());
+    let refused = Counts::default();
     let mut agent = Agent::new(config)?;
     tokio::select! {
         () = agent.run() => {}
+        () = connection::keep(&rundir, &bridge, &refused) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is answered to a packet for a Service that has no endpoint: a reset, or port unreachable.
 
+pub mod connection;
+mod conversation;
+mod counts;
+mod endpoints;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use counts::Counts;
 
 /// EtherTypes.
 const IPV4: u16 = 0x0800;
