@@ -34,7 +34,7 @@ use self::policies::Policies;
 use self::services::Services;
 use self::stages::Stages;
 use crate::change::{AttachmentKey, AttachmentStatus, Change, NodeFacts, Output};
-use crate::explain::Scope;
+use crate::explain::{Scope, Why};
 use crate::layer::Owner;
 use crate::model::{
     Families, Family, Kind, Labels, Name, Node, ObjectKey, Pod, pod_families, underlay,
@@ -117,6 +117,11 @@ impl Compiler {
         Some(self.owners.node(node)?.entries().map(|entry| &entry.flow))
     }
 
+    /// Groups of a node's own layer, by number; `None` until the node was observed.
+    pub fn node_groups(&self, node: &str) -> Option<impl Iterator<Item = &Arc<Group>>> {
+        Some(self.owners.node(node)?.groups())
+    }
+
     /// Status of an attachment.
     pub fn attachment(&self, key: &AttachmentKey) -> Option<&AttachmentStatus> {
         self.attachments.status(key)
@@ -155,7 +160,9 @@ impl Compiler {
             Change::Delete(key) => self.delete_object(&key, dirty),
             Change::ObserveNode { node, facts } => {
                 self.owners.observe_node(&node);
-                self.observed.insert(node.clone(), facts);
+                if self.observed.insert(node.clone(), facts).is_none() {
+                    dirty.services.extend(self.services.all_by_node());
+                }
                 dirty.nodes.insert(node.clone());
                 dirty.attachments.extend(self.attachments.on_node(&node));
             }
@@ -170,6 +177,10 @@ impl Compiler {
         dirty.all_nodes = true;
         dirty.node_objects.insert(name.to_owned());
         dirty.attachments.extend(self.attachments.on_node(name));
+        let zone = |node: Option<&Node>| node.and_then(Node::zone).cloned();
+        if zone(node.as_ref()) != zone(self.nodes.get(name)) {
+            dirty.services.extend(self.services.all_by_node());
+        }
         let peer = |node: &Node| (node.labels.clone(), node.status_addresses.clone());
         let new = node.as_ref().map(peer);
         let old = match node {
@@ -214,10 +225,14 @@ impl Compiler {
 
     /// Replaces what `owner` wants in `scope`.
     fn own(&mut self, owner: Owner, scope: &Scope, wanted: Vec<stage::Wanted>) {
-        let builder = &self.builder;
-        let flows = wanted
-            .into_iter()
-            .map(|wanted| (builder.flow(wanted.kind, wanted.spec), wanted.why));
-        self.owners.replace(owner, scope, flows.collect());
+        let flows = self.flows(wanted);
+        self.owners.replace(owner, scope, flows);
+    }
+
+    fn flows(&self, wanted: impl IntoIterator<Item = stage::Wanted>) -> Vec<(Arc<Flow>, Why)> {
+        let wanted = wanted.into_iter();
+        wanted
+            .map(|wanted| (self.builder.flow(wanted.kind, wanted.spec), wanted.why))
+            .collect()
     }
 }

@@ -25,6 +25,10 @@ mod packets;
 mod pipeline;
 #[path = "compiler/reasons.rs"]
 mod reasons;
+#[path = "compiler/service_nodes.rs"]
+mod service_nodes;
+#[path = "compiler/service_random.rs"]
+mod service_random;
 #[path = "compiler/service_table.rs"]
 mod service_table;
 #[path = "compiler/services.rs"]

@@ -39,11 +39,14 @@ impl Owners {
 
     /// `owner` wants exactly `flows` in `scope`.
     pub(super) fn replace(&mut self, owner: Owner, scope: &Scope, flows: Vec<(Arc<Flow>, Why)>) {
-        let layer = match scope {
+        self.layer(scope).replace(owner, flows);
+    }
+
+    fn layer(&mut self, scope: &Scope) -> &mut Layer {
+        match scope {
             Scope::Cluster => &mut self.cluster,
             Scope::Node(node) => self.nodes.entry(node.clone()).or_default(),
-        };
-        layer.replace(owner, flows);
+        }
     }
 
     /// Nodes to which `node` has a way.
@@ -58,9 +61,9 @@ impl Owners {
         names.collect()
     }
 
-    /// A group of the cluster layer is as given, or gone.
-    pub(super) fn set_group(&mut self, id: GroupId, group: Option<Group>) {
-        self.cluster.set_group(id, group.map(Arc::new));
+    /// A group of this scope is as given, or gone.
+    pub(super) fn set_group(&mut self, id: GroupId, scope: &Scope, group: Option<Arc<Group>>) {
+        self.layer(scope).set_group(id, group);
     }
 
     /// What changed in the cluster layer since the last call.

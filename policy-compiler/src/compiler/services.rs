@@ -2,6 +2,8 @@
 //! Services: cluster addresses and their groups of endpoints.
 
 mod endpoints;
+mod sets;
+mod settle;
 mod through;
 mod told;
 mod ways;
@@ -11,18 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnetwork::IpNetwork;
 use openflow_codec::GroupId;
 
-use self::endpoints::{Candidates, state_of};
+use self::settle::Placed;
 use self::told::Told;
-use self::ways::{Way, WayKind, claims, ways};
+use self::ways::claims;
 use super::{Compiler, Dirty, ServiceSettings};
 use crate::explain::Scope;
 use crate::layer::Owner;
-use crate::model::{
-    Addresses, Candidate, Endpoint, EndpointSlice, Family, Kind, ObjectKey, Protocol, Service,
-    ServiceCidr, ServicePort,
-};
+use crate::model::{EndpointSlice, Family, Kind, ObjectKey, Protocol, Service, ServiceCidr};
 use crate::pipeline::group;
-use crate::stage::service::Door;
+use crate::stage::service::{Door, EndpointSet};
 use crate::stage::{self, Wanted};
 
 /// All Services and slices.
@@ -38,8 +37,10 @@ pub(super) struct Services {
     slices_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Group numbers: who has which.
     groups: BTreeMap<GroupId, GroupOwner>,
-    /// Groups of a Service.
-    groups_of: BTreeMap<ObjectKey, BTreeSet<GroupId>>,
+    /// Where the groups of a Service are.
+    placed: BTreeMap<ObjectKey, Placed>,
+    /// Services whose endpoints may depend on the node.
+    by_node: BTreeSet<ObjectKey>,
     /// Who claims which way; the first by name has it.
     claims: BTreeMap<Claim, BTreeSet<ObjectKey>>,
 }
@@ -47,8 +48,8 @@ pub(super) struct Services {
 /// A door, and the protocol and the port there.
 type Claim = (Door, Protocol, u16);
 
-/// What a group is for: Service, protocol, port and family.
-type GroupOwner = (ObjectKey, Protocol, u16, Family);
+/// What a group is for: Service, protocol, port, family, and which of its endpoints.
+type GroupOwner = (ObjectKey, Protocol, u16, Family, EndpointSet);
 
 impl Services {
     pub(super) fn new(settings: ServiceSettings) -> Self {
@@ -106,6 +107,11 @@ impl Services {
     /// Every Service.
     pub(super) fn all(&self) -> impl Iterator<Item = ObjectKey> {
         self.services.keys().cloned()
+    }
+
+    /// Every Service whose endpoints may depend on the node.
+    pub(super) fn all_by_node(&self) -> impl Iterator<Item = ObjectKey> {
+        self.by_node.iter().cloned()
     }
 
     fn has(&self, service: &ObjectKey, claim: &Claim) -> bool {
@@ -176,11 +182,12 @@ impl Services {
         keys.filter_map(|key| self.slices.get(key))
     }
 
-    /// The number of a group: a hash of what it is for, so that every replica has the same; the next
-    /// free number when two meet.
+    /// The number of a group: a hash of what it is for, so that every replica has the same, and every node
+    /// that has such a group; the next free number when two meet.
     fn group_id(&mut self, owner: &GroupOwner) -> GroupId {
-        let (service, protocol, port, family) = owner;
-        let hash = blake3::hash(format!("{service} {protocol}/{port} {family}").as_bytes());
+        let (service, protocol, port, family, set) = owner;
+        let text = format!("{service} {protocol}/{port} {family} {set}");
+        let hash = blake3::hash(text.as_bytes());
         let first = hash
             .as_bytes()
             .first_chunk::<4>()
@@ -236,111 +243,5 @@ impl Compiler {
     ) -> impl Iterator<Item = Wanted> {
         let carried = cidrs.filter(|cidr| self.families.contains(Family::of_network(**cidr)));
         carried.map(|cidr| stage::service::unallocated(*cidr))
-    }
-
-    fn settle_service(&mut self, key: &ObjectKey) {
-        let service = self.services.services.get(key).cloned();
-        self.services.told.settled(service.as_ref());
-        let mut wanted = Vec::new();
-        let mut groups = BTreeSet::new();
-        let ports = service
-            .iter()
-            .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-        for (service, port) in ports {
-            let candidates = self.candidates(key, service, port);
-            for family in self.families.iter() {
-                let ways = ways(service, port).filter(|way| way.to.family() == family);
-                let mut ways = ways.peekable();
-                if ways.peek().is_none() {
-                    continue;
-                }
-                let endpoints = candidates.usable(family);
-                let group = (!endpoints.is_empty()).then(|| {
-                    let owner = (key.clone(), port.protocol, port.port, family);
-                    self.services.group_id(&owner)
-                });
-                if let Some(id) = group {
-                    let group = stage::service::group(id, endpoints.iter());
-                    self.owners.set_group(id, Some(group));
-                    groups.insert(id);
-                }
-                for Way {
-                    to,
-                    kind,
-                    port: number,
-                } in ways
-                {
-                    if !self.services.has(key, &(to, port.protocol, number)) {
-                        continue;
-                    }
-                    let frontend = stage::service::Frontend {
-                        to,
-                        masquerade: kind != WayKind::Cluster,
-                        protocol: port.protocol,
-                        port: number,
-                        group,
-                        source_ranges: match kind {
-                            WayKind::LoadBalancer => &service.source_ranges,
-                            WayKind::Cluster | WayKind::NodePort | WayKind::External => &[],
-                        },
-                    };
-                    wanted.extend(frontend.flows());
-                }
-            }
-        }
-        let addresses = service.iter().filter_map(|service| service.cluster_ips);
-        let carried = addresses
-            .flat_map(Addresses::iter)
-            .filter(|address| self.families.contains(Family::of(*address)));
-        wanted.extend(carried.map(stage::service::undefined_port));
-        self.own(Owner::Object(key.clone()), &Scope::Cluster, wanted);
-        let old = self.services.groups_of.remove(key).unwrap_or_default();
-        for id in old.difference(&groups) {
-            self.services.groups.remove(id);
-            self.owners.set_group(*id, None);
-        }
-        if !groups.is_empty() {
-            self.services.groups_of.insert(key.clone(), groups);
-        }
-    }
-
-    /// Who gets new connections at one port, sorted.
-    fn endpoints(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Vec<Endpoint> {
-        let candidates = self.candidates(key, service, port);
-        let families = Family::ALL.into_iter();
-        families
-            .flat_map(|family| candidates.usable(family))
-            .collect()
-    }
-
-    /// Who may serve at one port: from slices if there are any, else from Pods.
-    fn candidates(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Candidates {
-        let mut candidates = Candidates::default();
-        let mut sliced = false;
-        for slice in self.services.slices(key) {
-            sliced = true;
-            let ports = slice.ports.iter();
-            let numbers = ports
-                .filter(|(name, protocol, _)| (name, *protocol) == (&port.name, port.protocol));
-            for (_, _, number) in numbers {
-                for Candidate { address, state, .. } in &slice.endpoints {
-                    let (address, port) = (*address, *number);
-                    candidates.add(Endpoint { address, port }, *state);
-                }
-            }
-        }
-        if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {
-            for (pod_key, pod) in self.pods_in(&key.namespace) {
-                let number = port.number_on(pod);
-                let Some(port) = number.filter(|_| selector.matches(&pod.labels)) else {
-                    continue;
-                };
-                let state = state_of(pod, service.publish_not_ready);
-                for address in self.attachments.open_addresses(pod_key) {
-                    candidates.add(Endpoint { address, port }, state);
-                }
-            }
-        }
-        candidates
     }
 }

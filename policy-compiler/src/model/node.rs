@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use super::{Addresses, Families, Family, Labels};
+use super::{Addresses, Families, Family, Labels, Name};
 
 /// A Kubernetes Node as the pipeline needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,15 @@ pub struct Node {
     pub pod_cidrs: Vec<IpNetwork>,
 }
 
+/// Label of a Node: the zone that it is in.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 impl Node {
+    /// The zone that it is in.
+    pub fn zone(&self) -> Option<&Name> {
+        self.labels.get(ZONE)
+    }
+
     /// The address of each family that stands for clients of Services whose answers must come back to
     /// this node: the second of its first Pod CIDR, which no Pod gets.
     pub fn masquerade_addresses(&self) -> impl Iterator<Item = IpAddr> {

@@ -45,6 +45,12 @@ pub const SOURCE_RANGE: u16 = 110;
 /// `service`: ports of nodes, after addresses of Services: a Service may have a node's address.
 pub const NODE_PORT: u16 = 90;
 
+/// `service`: added where a node has endpoints of its own, which come before those of all nodes.
+pub const OF_NODE: u16 = 1;
+
+/// `service`: added for connections from outside the cluster, where they have other endpoints.
+pub const OF_WORLD: u16 = 2;
+
 /// `service`: ports that the Service of a cluster address does not have.
 pub const UNDEFINED_PORT: u16 = 50;
 

@@ -17,26 +17,74 @@ const WEIGHT: u16 = 100;
 
 pub(super) fn fixed() -> Vec<Wanted> {
     let other = Spec::new(Table::Service, priority::DEFAULT)
-        .act(Action::set_masked(
-            register::DESTINATION_FLAGS,
-            0_u8,
-            register::MASQUERADE,
-        ))
+        .act(clear_masquerade())
         .goto(Table::Source);
     vec![pipeline(other, "the connection is not to a Service")]
 }
 
-/// One way to one port of a Service. Where it serves these networks only, it drops what others send.
+/// What becomes of connections by one way to one port of a Service. Where it serves these networks only, it
+/// drops what others send.
 pub(crate) struct Frontend<'a> {
     pub(crate) to: Door,
-    /// Its clients are masqueraded, whoever they are.
-    pub(crate) masquerade: bool,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
-    /// `None` when it has no endpoint.
-    pub(crate) group: Option<GroupId>,
+    pub(crate) senders: Senders,
+    pub(crate) outcome: Outcome,
+    pub(crate) masquerade: Masquerade,
     /// Whom it serves; none of its family: everybody.
     pub(crate) source_ranges: &'a [IpNetwork],
+}
+
+/// Whose connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Senders {
+    /// Everybody's of whom nothing else is said.
+    All,
+    /// Those from outside the cluster, and from other nodes.
+    World,
+}
+
+/// What becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// They go to one of these endpoints.
+    Sent(GroupId, EndpointSet),
+    /// They are refused: there is no endpoint anywhere.
+    Refused,
+    /// They are dropped: other nodes have endpoints, and this one has not.
+    Dropped,
+}
+
+/// Which endpoints of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum EndpointSet {
+    /// Those that every node uses of which nothing else is said.
+    Everywhere,
+    /// Those that are best for a node.
+    Near,
+    /// Those on a node.
+    Local,
+}
+
+impl fmt::Display for EndpointSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everywhere => "everywhere",
+            Self::Near => "near",
+            Self::Local => "local",
+        })
+    }
+}
+
+/// Whether endpoints see the node's masquerade address in place of the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Masquerade {
+    /// As the client is: the kernel's clients are masqueraded, Pods are not.
+    ByClient,
+    /// Whoever the client is.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Where a Service is reached.
@@ -75,41 +123,87 @@ impl Frontend<'_> {
             .filter(|range| Family::of_network(**range) == family)
             .peekable();
         if of_family.peek().is_none() {
-            let why = match self.group {
-                Some(_) => format!("{name} goes to one of its endpoints"),
-                None => format!("refuses {name}: it has no endpoint"),
-            };
-            return vec![service(self.serve(), why)];
+            return vec![service(self.serve(self.priority()), self.why(&name))];
         }
         let served = of_family.map(|range| {
             let spec = self
-                .serve()
-                .also(|flow_match| family::within(flow_match, family.src(), *range))
-                .at(priority::SOURCE_RANGE);
-            service(spec, format!("{name} serves clients in {range}"))
+                .serve(priority::SOURCE_RANGE)
+                .also(|flow_match| family::within(flow_match, family.src(), *range));
+            service(spec, format!("{}, from {range}", self.why(&name)))
         });
-        let why = format!("drops {name} from clients outside loadBalancerSourceRanges");
-        served.chain([service(self.spec(), why)]).collect()
+        let mut flows: Vec<Wanted> = served.collect();
+        if self.level() == 0 {
+            let why = format!("drops {name} from clients outside loadBalancerSourceRanges");
+            flows.push(service(self.spec(self.priority()), why));
+        }
+        flows
     }
 
-    fn serve(&self) -> Spec {
-        let spec = self.spec();
-        match self.group {
-            Some(group) if self.masquerade => spec.act(set_masquerade()).act(Action::Group(group)),
-            Some(group) => spec.act(Action::Group(group)),
-            None => spec.goto(Table::Reject),
+    fn why(&self, name: &str) -> String {
+        let what = match self.outcome {
+            Outcome::Sent(_, EndpointSet::Everywhere) => "goes to one of its endpoints",
+            Outcome::Sent(_, EndpointSet::Near) => "goes to one of the endpoints near this node",
+            Outcome::Sent(_, EndpointSet::Local) => "goes to one of its endpoints on this node",
+            Outcome::Refused => "has no endpoint and is refused",
+            Outcome::Dropped => "has no endpoint on this node and is dropped",
+        };
+        match self.senders {
+            Senders::All => format!("{name} {what}"),
+            Senders::World => format!("{name} from outside the cluster {what}"),
         }
     }
 
-    fn spec(&self) -> Spec {
+    fn serve(&self, priority: u16) -> Spec {
+        let spec = self.spec(priority + self.level());
+        let group = match self.outcome {
+            Outcome::Sent(group, _) => group,
+            Outcome::Refused => return spec.goto(Table::Reject),
+            Outcome::Dropped => return spec,
+        };
+        let spec = match self.masquerade {
+            Masquerade::ByClient => spec,
+            Masquerade::Always => spec.act(set_masquerade()),
+            Masquerade::Never => spec.act(clear_masquerade()),
+        };
+        spec.act(Action::Group(group))
+    }
+
+    /// By how much it comes before what is said of everybody on every node.
+    fn level(&self) -> u16 {
+        let of_node = match self.outcome {
+            Outcome::Sent(_, EndpointSet::Near | EndpointSet::Local) => priority::OF_NODE,
+            _ => 0,
+        };
+        match self.senders {
+            Senders::All => of_node,
+            Senders::World => of_node + priority::OF_WORLD,
+        }
+    }
+
+    fn priority(&self) -> u16 {
+        match self.to {
+            Door::Address(_) => priority::NORMAL,
+            Door::Nodes(_) => priority::NODE_PORT,
+        }
+    }
+
+    fn spec(&self, priority: u16) -> Spec {
         let field = match self.protocol {
             Protocol::Tcp => Field::TcpDst,
             Protocol::Udp => Field::UdpDst,
             Protocol::Sctp => Field::SctpDst,
         };
-        let (to, priority) = match self.to {
-            Door::Address(address) => (family::to(address), priority::NORMAL),
-            Door::Nodes(family) => (to_node(family), priority::NODE_PORT),
+        let (to, to_node) = match self.to {
+            Door::Address(address) => (family::to(address), 0),
+            Door::Nodes(family) => (family.packets(), register::TO_NODE),
+        };
+        let flags = match self.senders {
+            Senders::All => to_node,
+            Senders::World => to_node | register::FROM_WORLD,
+        };
+        let to = match flags {
+            0 => to,
+            flags => to.with_masked(register::DESTINATION_FLAGS, flags, flags),
         };
         Spec::new(Table::Service, priority).matching(
             to.with(Field::IpProto, self.protocol.number())
@@ -118,12 +212,8 @@ impl Frontend<'_> {
     }
 }
 
-fn to_node(family: Family) -> Match {
-    family.packets().with_masked(
-        register::DESTINATION_FLAGS,
-        register::TO_NODE,
-        register::TO_NODE,
-    )
+fn clear_masquerade() -> Action {
+    Action::set_masked(register::DESTINATION_FLAGS, 0_u8, register::MASQUERADE)
 }
 
 /// What is for a cluster address and none of its Service's ports: nobody's, not the world's.

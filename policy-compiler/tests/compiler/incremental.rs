@@ -7,8 +7,9 @@ use openflow_codec::{Cookie, Flow, Group, GroupId};
 use policy_compiler::model::{Families, Family};
 use policy_compiler::{Change, Compiler, Config, Kind, LayerDelta, Object, ObjectKey};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::service_table::read;
 use crate::world;
 
 /// Something that happens to a cluster.
@@ -25,9 +26,14 @@ enum Step {
     DeleteClusterPolicy(u8),
     ApplyNamespace(usize, BTreeMap<String, String>),
     DeleteNamespace(usize),
-    ApplyService(&'static str, BTreeMap<String, String>),
+    /// With its selector and other fields.
+    ApplyService(&'static str, BTreeMap<String, String>, Value),
     DeleteService(&'static str),
-    ReapplyNodes(Families, Family),
+    /// A slice of the first Service, with its endpoints.
+    ApplySlice(u8, Vec<Value>),
+    DeleteSlice(u8),
+    /// With the zones of the nodes.
+    ReapplyNodes(Families, Family, [Option<&'static str>; 2]),
     DeleteNode(usize),
 }
 
@@ -44,9 +50,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u8).prop_map(Step::DeleteClusterPolicy),
         2 => (0..3usize, world::labels()).prop_map(|(n, labels)| Step::ApplyNamespace(n, labels)),
         1 => (0..3usize).prop_map(Step::DeleteNamespace),
-        2 => (service_name(), world::labels()).prop_map(|(name, l)| Step::ApplyService(name, l)),
+        3 => (service_name(), world::labels(), service_fields())
+            .prop_map(|(name, labels, fields)| Step::ApplyService(name, labels, fields)),
         1 => service_name().prop_map(Step::DeleteService),
-        1 => (world::families(), world::family()).prop_map(|(f, u)| Step::ReapplyNodes(f, u)),
+        2 => (0..2u8, prop::collection::vec(endpoint(), 0..4))
+            .prop_map(|(n, endpoints)| Step::ApplySlice(n, endpoints)),
+        1 => (0..2u8).prop_map(Step::DeleteSlice),
+        1 => (world::families(), world::family(), [zone(), zone()])
+            .prop_map(|(f, u, zones)| Step::ReapplyNodes(f, u, zones)),
         1 => (0..2usize).prop_map(Step::DeleteNode),
     ]
 }
@@ -54,6 +65,97 @@ fn step() -> impl Strategy<Value = Step> {
 /// Two Services claim one address.
 fn service_name() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("front"), Just("rival")]
+}
+
+/// Fields on which the endpoints depend, and other ways to the Service.
+fn service_fields() -> impl Strategy<Value = Value> {
+    let policy = || prop::sample::select(vec!["Cluster", "Local"]);
+    let distribution = prop::sample::select(vec!["PreferSameZone", "PreferSameNode"]);
+    (
+        policy(),
+        policy(),
+        prop::option::of(distribution),
+        any::<bool>(),
+        any::<bool>(),
+        prop::option::of(prop::sample::select(vec!["203.0.113.0/24", "10.10.0.0/16"])),
+    )
+        .prop_map(
+            |(internal, external, distribution, publish, outside, range)| {
+                json!({
+                    "internalTrafficPolicy": internal, "externalTrafficPolicy": external,
+                    "trafficDistribution": distribution, "publishNotReadyAddresses": publish,
+                    "type": if outside { "LoadBalancer" } else { "ClusterIP" },
+                    "loadBalancerSourceRanges": range.map(|range| vec![range]),
+                })
+            },
+        )
+}
+
+fn zone() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::of(prop::sample::select(vec!["a", "b"]))
+}
+
+fn endpoint() -> impl Strategy<Value = Value> {
+    let node = prop::sample::select(vec!["node-1", "node-2", "node-3"]);
+    let hinted = || prop::option::weighted(0.8, prop::sample::select(vec!["node-1", "node-2"]));
+    (1..5u8, node, any::<bool>(), zone(), hinted()).prop_map(
+        |(last, node, is_ready, zone, for_node)| {
+            json!({
+                "addresses": [format!("10.10.9.{last}")], "nodeName": node,
+                "conditions": {"ready": is_ready, "serving": true, "terminating": !is_ready},
+                "hints": {
+                    "forZones": zone.map(|zone| vec![json!({"name": zone})]),
+                    "forNodes": for_node.map(|node| vec![json!({"name": node})]),
+                },
+            })
+        },
+    )
+}
+
+fn slice(n: u8, endpoints: &[Value]) -> Object {
+    let ports = ["TCP", "UDP"].map(|protocol| {
+        json!({"name": protocol.to_lowercase(), "protocol": protocol, "port": world::TARGET_PORT})
+    });
+    Object::EndpointSlice(read(json!({
+        "metadata": {
+            "namespace": world::NAMESPACES[0], "name": format!("slice-{n}"),
+            "labels": {"kubernetes.io/service-name": "front"},
+        },
+        "addressType": "IPv4", "ports": ports, "endpoints": endpoints,
+    })))
+}
+
+/// A Service with these fields; where it is a load balancer's, with an address and node ports.
+fn service(name: &str, selector: &BTreeMap<String, String>, fields: &Value) -> Object {
+    let Object::Service(mut service) = world::service(name, selector) else {
+        panic!("a Service is no Service");
+    };
+    let mut spec = serde_json::to_value(&service.spec).expect("a Service is JSON");
+    for (field, value) in fields.as_object().expect("fields") {
+        spec[field] = value.clone();
+    }
+    if fields["type"] == "LoadBalancer" {
+        spec["ports"][0]["nodePort"] = 30_080.into();
+        let status = json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.10"}]}});
+        service.status = Some(*read(status));
+    }
+    service.spec = Some(*read(spec));
+    Object::Service(service)
+}
+
+/// Nodes that are in these zones.
+fn nodes(families: Families, underlay: Family, zones: [Option<&str>; 2]) -> Vec<Change> {
+    let mut changes = world::nodes(families, underlay);
+    let mut zones = zones.into_iter();
+    for change in &mut changes {
+        if let Change::Apply(Object::Node(node)) = change {
+            let zone = zones.next().flatten();
+            let labels = node.metadata.labels.get_or_insert_default();
+            let key = "topology.kubernetes.io/zone".to_owned();
+            labels.extend(zone.map(|zone| (key, zone.to_owned())));
+        }
+    }
+    changes
 }
 
 fn changes(step: &Step) -> Vec<Change> {
@@ -80,9 +182,15 @@ fn changes(step: &Step) -> Vec<Change> {
         Step::DeleteNamespace(n) => {
             Change::Delete(ObjectKey::new(Kind::Namespace, "", world::NAMESPACES[*n]))
         }
-        Step::ApplyService(name, selector) => Change::Apply(world::service(name, selector)),
+        Step::ApplyService(name, selector, fields) => {
+            Change::Apply(service(name, selector, fields))
+        }
         Step::DeleteService(name) => Change::Delete(key(Kind::Service, 0, (*name).to_owned())),
-        Step::ReapplyNodes(families, underlay) => return world::nodes(*families, *underlay),
+        Step::ApplySlice(n, endpoints) => Change::Apply(slice(*n, endpoints)),
+        Step::DeleteSlice(n) => Change::Delete(key(Kind::EndpointSlice, 0, format!("slice-{n}"))),
+        Step::ReapplyNodes(families, underlay, zones) => {
+            return nodes(*families, *underlay, *zones);
+        }
         Step::DeleteNode(n) => Change::Delete(ObjectKey::new(Kind::Node, "", world::NODES[*n])),
     };
     vec![one]
@@ -125,32 +233,24 @@ impl Fed {
 }
 
 type Flows = BTreeMap<String, BTreeSet<Flow>>;
+type Groups = BTreeMap<String, BTreeSet<Group>>;
 
-/// Flows by layer, and groups.
-fn everything(compiler: &Compiler) -> (Flows, BTreeSet<Group>) {
-    let mut flows = Flows::new();
-    flows.insert(
-        String::new(),
-        compiler
-            .cluster_flows()
-            .map(|flow| (**flow).clone())
-            .collect(),
-    );
+/// Flows and groups by layer.
+fn everything(compiler: &Compiler) -> (Flows, Groups) {
+    let flows = compiler.cluster_flows().map(|flow| (**flow).clone());
+    let groups = compiler.cluster_groups().map(|group| (**group).clone());
+    let mut all_flows = Flows::from([(String::new(), flows.collect())]);
+    let mut all_groups = Groups::from([(String::new(), groups.collect())]);
     for node in world::NODES {
-        if let Some(layer) = compiler.node_flows(node) {
-            flows.insert(
-                node.to_owned(),
-                layer.map(|flow| (**flow).clone()).collect(),
-            );
+        if let (Some(flows), Some(groups)) = (compiler.node_flows(node), compiler.node_groups(node))
+        {
+            let flows = flows.map(|flow| (**flow).clone());
+            all_flows.insert(node.to_owned(), flows.collect());
+            let groups = groups.map(|group| (**group).clone());
+            all_groups.insert(node.to_owned(), groups.collect());
         }
     }
-    (
-        flows,
-        compiler
-            .cluster_groups()
-            .map(|group| (**group).clone())
-            .collect(),
-    )
+    (all_flows, all_groups)
 }
 
 fn compiler() -> Compiler {
@@ -200,7 +300,8 @@ fn last_words(steps: &[Step], history: &Compiler) -> Vec<Change> {
             }
             Step::DeleteClusterPolicy(n) => format!("cluster policy cluster-{n}"),
             Step::ApplyNamespace(n, _) | Step::DeleteNamespace(n) => format!("namespace {n}"),
-            Step::ApplyService(name, _) | Step::DeleteService(name) => format!("service {name}"),
+            Step::ApplyService(name, ..) | Step::DeleteService(name) => format!("service {name}"),
+            Step::ApplySlice(n, _) | Step::DeleteSlice(n) => format!("slice {n}"),
             Step::ReapplyNodes(..) => {
                 last.extend(node_slots(made));
                 continue;
@@ -282,10 +383,12 @@ proptest! {
         let fed: BTreeSet<Flow> = cluster.flows.into_values().collect();
         prop_assert_eq!(&fed, &expected.0[""]);
         let groups: BTreeSet<Group> = cluster.groups.into_values().collect();
-        prop_assert_eq!(&groups, &expected.1);
+        prop_assert_eq!(&groups, &expected.1[""]);
         for (node, fed) in nodes {
-            let fed: BTreeSet<Flow> = fed.flows.into_values().collect();
-            prop_assert_eq!(&fed, &expected.0[&node]);
+            let flows: BTreeSet<Flow> = fed.flows.into_values().collect();
+            prop_assert_eq!(&flows, &expected.0[&node]);
+            let groups: BTreeSet<Group> = fed.groups.into_values().collect();
+            prop_assert_eq!(&groups, &expected.1[&node]);
         }
 
         // No flow hides another.

@@ -68,7 +68,9 @@ impl<'a> Net<'a> {
     pub(crate) fn load_at(&mut self, compiler: &Compiler, node: usize) {
         let switch = &mut self.switches[node];
         *switch.tables_mut() = flow_sim::Tables::default();
-        for group in compiler.cluster_groups() {
+        let own = compiler.node_groups(world::NODES[node]);
+        let own = own.expect("the node is observed");
+        for group in compiler.cluster_groups().chain(own) {
             switch
                 .set_group((**group).clone())
                 .expect("groups are well formed");

@@ -25,7 +25,7 @@ use crate::world::{GATEWAY_PORT, TUNNEL_PORT, in_pod_cidr};
 /// error, and so is one of these that holds: `UPDATE=1 cargo test -p policy-compiler` takes it from the
 /// list, and never adds one.
 const MISSING: &str = include_str!("service_table.missing");
-const NAMESPACE: &str = "shop";
+pub(crate) const NAMESPACE: &str = "shop";
 
 #[test]
 fn every_row_of_the_truth_table_holds_on_simulated_switches() {
@@ -68,7 +68,7 @@ fn every_row_of_the_truth_table_holds_on_simulated_switches() {
 }
 
 /// The switches of a scene.
-struct Net<'a> {
+pub(crate) struct Net<'a> {
     scene: &'a Scene,
     switches: Vec<Sim>,
     /// Which bucket is taken.
@@ -90,7 +90,12 @@ enum End {
 
 impl<'a> Net<'a> {
     fn new(scene: &'a Scene) -> Self {
-        let compiler = compile(scene);
+        Self::with(scene, Vec::new())
+    }
+
+    /// The switches of a scene after these changes.
+    pub(crate) fn with(scene: &'a Scene, changes: Vec<Change>) -> Self {
+        let compiler = compile(scene, changes);
         let choice = Arc::new(AtomicUsize::new(0));
         let switches = scene.site.nodes.iter().map(|node| {
             let mut switch = Sim::new();
@@ -99,7 +104,8 @@ impl<'a> Net<'a> {
                 let bucket = group.buckets.get(chosen.load(Ordering::SeqCst));
                 bucket.map(|bucket| bucket.id)
             })));
-            for group in compiler.cluster_groups() {
+            let own = compiler.node_groups(&node.name).expect("it is observed");
+            for group in compiler.cluster_groups().chain(own) {
                 switch.set_group((**group).clone()).expect("a group");
             }
             let own = compiler.node_flows(&node.name).expect("it is observed");
@@ -118,7 +124,7 @@ impl<'a> Net<'a> {
     }
 
     /// What becomes of a row's connection, by trying every bucket.
-    fn treat(&mut self, row: &Row) -> Result<Treatment, String> {
+    pub(crate) fn treat(&mut self, row: &Row) -> Result<Treatment, String> {
         let mut sent = BTreeMap::new();
         for choice in 0.. {
             self.choice.store(choice, Ordering::SeqCst);
@@ -333,7 +339,7 @@ fn number(node: &str) -> u8 {
     node.trim_start_matches("node-").parse().expect("a number")
 }
 
-fn compile(scene: &Scene) -> Compiler {
+fn compile(scene: &Scene, more: Vec<Change>) -> Compiler {
     let config = Config {
         cluster_secret: [9; 32],
     };
@@ -400,11 +406,12 @@ fn compile(scene: &Scene) -> Compiler {
     changes.extend(services.map(|one| Change::Apply(Object::Service(Box::new(one)))));
     let slices = scene.slices.iter().cloned();
     changes.extend(slices.map(|one| Change::Apply(Object::EndpointSlice(Box::new(one)))));
+    changes.extend(more);
     let output = compiler.apply(changes);
     assert!(output.rejected.is_empty(), "{:?}", output.rejected);
     compiler
 }
 
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Box<T> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(value: Value) -> Box<T> {
     Box::new(serde_json::from_value(value).expect("an object of its kind"))
 }

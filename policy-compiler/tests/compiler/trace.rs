@@ -50,7 +50,8 @@ impl Switch {
     /// Brings the switch to what `compiler` wants on `node`.
     fn load(&mut self, compiler: &Compiler, node: &str) {
         self.connection.clear();
-        let groups = compiler.cluster_groups();
+        let own = compiler.node_groups(node).expect("the node is observed");
+        let groups = compiler.cluster_groups().chain(own);
         let groups = groups.map(|group| Message::GroupMod(GroupMod::add((**group).clone())));
         let own = compiler.node_flows(node).expect("the node is observed");
         let flows: Vec<_> = compiler.cluster_flows().chain(own).collect();

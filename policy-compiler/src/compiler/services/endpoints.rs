@@ -1,45 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which candidates get the new connections to one port of a Service.
+//! Who may serve at a port of a Service: from slices if there are any, else from Pods.
 
-use std::collections::BTreeSet;
+use std::slice;
 
-use crate::model::{CandidateState, Endpoint, Family, Pod};
+use super::sets::{Found, Nodes, Sets};
+use crate::compiler::Compiler;
+use crate::model::{
+    CandidateState, Distribution, Endpoint, Family, Name, ObjectKey, Pod, Service, ServicePort,
+};
 
-/// Candidates that may get new connections.
-#[derive(Default)]
-pub(super) struct Candidates {
-    ready: BTreeSet<Endpoint>,
-    leaving: BTreeSet<Endpoint>,
-}
-
-impl Candidates {
-    pub(super) fn add(&mut self, endpoint: Endpoint, state: CandidateState) {
-        match state {
-            CandidateState::Ready => self.ready.insert(endpoint),
-            CandidateState::Leaving => self.leaving.insert(endpoint),
-            CandidateState::Serving | CandidateState::Absent => false,
-        };
+impl Compiler {
+    /// The endpoint sets of one port of a Service, by family.
+    pub(super) fn endpoint_sets(
+        &self,
+        key: &ObjectKey,
+        service: &Service,
+        port: &ServicePort,
+        families: impl Iterator<Item = Family>,
+    ) -> Vec<(Family, Sets)> {
+        let found = self.candidates(key, service, port);
+        let nodes = self.known_nodes();
+        families
+            .map(|family| (family, Sets::new(family, &found, nodes)))
+            .collect()
     }
 
-    /// Who gets new connections of this family, sorted: those that are ready; when none is, those that
-    /// serve on while they terminate, so that a rollout of one Pod refuses nobody.
-    pub(super) fn usable(&self, family: Family) -> Vec<Endpoint> {
-        let of_family = |all: &BTreeSet<Endpoint>| -> Vec<Endpoint> {
-            let all = all.iter().copied();
-            all.filter(|one| Family::of(one.address) == family)
-                .collect()
-        };
-        let ready = of_family(&self.ready);
-        if ready.is_empty() {
-            of_family(&self.leaving)
-        } else {
-            ready
+    fn known_nodes(&self) -> Nodes<'_> {
+        Nodes {
+            observed: &self.observed,
+            objects: &self.nodes,
+        }
+    }
+
+    /// Who may serve at one port: from slices if there are any, else from Pods.
+    pub(super) fn candidates<'a>(
+        &'a self,
+        key: &ObjectKey,
+        service: &Service,
+        port: &ServicePort,
+    ) -> Vec<Found<'a>> {
+        let mut found = Vec::new();
+        let mut sliced = false;
+        for slice in self.services.slices(key) {
+            sliced = true;
+            let ports = slice.ports.iter();
+            let numbers = ports
+                .filter(|(name, protocol, _)| (name, *protocol) == (&port.name, port.protocol));
+            for (_, _, number) in numbers {
+                let endpoints = slice.endpoints.iter();
+                found.extend(endpoints.map(|candidate| Found {
+                    endpoint: Endpoint {
+                        address: candidate.address,
+                        port: *number,
+                    },
+                    node: candidate.node.as_ref(),
+                    state: candidate.state,
+                    for_zones: &candidate.for_zones,
+                    for_nodes: &candidate.for_nodes,
+                }));
+            }
+        }
+        if let Some(selector) = service.selector.as_ref().filter(|_| !sliced) {
+            for (pod_key, pod) in self.pods_in(&key.namespace) {
+                let number = port.number_on(pod);
+                let Some(port) = number.filter(|_| selector.matches(&pod.labels)) else {
+                    continue;
+                };
+                let state = state_of(pod, service.publish_not_ready);
+                let (for_zones, for_nodes) = self.hints(service.distribution, pod);
+                for address in self.attachments.open_addresses(pod_key) {
+                    found.push(Found {
+                        endpoint: Endpoint { address, port },
+                        node: pod.node.as_ref(),
+                        state,
+                        for_zones,
+                        for_nodes,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    /// For which zones and nodes a Pod is best: what the control plane would write into a slice.
+    fn hints<'a>(&'a self, distribution: Distribution, pod: &'a Pod) -> (&'a [Name], &'a [Name]) {
+        let node = pod.node.as_ref();
+        let nodes = self.known_nodes();
+        let zone = node.and_then(|node| nodes.zone(node));
+        let one = |name: Option<&'a Name>| name.map(slice::from_ref).unwrap_or_default();
+        match distribution {
+            Distribution::Anywhere => (&[], &[]),
+            Distribution::SameZone => (one(zone), &[]),
+            Distribution::SameNode => (one(zone), one(node)),
         }
     }
 }
 
 /// What an `EndpointSlice` would say of a Pod.
-pub(super) fn state_of(pod: &Pod, publish_not_ready: bool) -> CandidateState {
+fn state_of(pod: &Pod, publish_not_ready: bool) -> CandidateState {
     match (pod.ready, pod.terminating) {
         _ if publish_not_ready => CandidateState::Ready,
         (true, false) => CandidateState::Ready,
@@ -55,40 +113,6 @@ mod tests {
     use super::*;
     use crate::change::Object;
     use crate::ingest::{self, Parsed};
-
-    fn usable(family: Family, all: &[(&str, CandidateState)]) -> Vec<String> {
-        let mut candidates = Candidates::default();
-        for (address, state) in all {
-            let address = address.parse().unwrap();
-            candidates.add(Endpoint { address, port: 80 }, *state);
-        }
-        let usable = candidates.usable(family);
-        usable.iter().map(|one| one.address.to_string()).collect()
-    }
-
-    #[test]
-    fn who_leaves_serves_only_when_nobody_is_ready() {
-        use CandidateState::{Absent, Leaving, Ready, Serving};
-        let all = [
-            ("10.0.0.4", Serving),
-            ("10.0.0.3", Absent),
-            ("10.0.0.2", Leaving),
-            ("10.0.0.1", Ready),
-        ];
-        assert_eq!(usable(Family::V4, &all), ["10.0.0.1"]);
-        assert_eq!(usable(Family::V4, &all[..3]), ["10.0.0.2"]);
-        assert!(usable(Family::V4, &all[..2]).is_empty());
-    }
-
-    #[test]
-    fn a_family_falls_back_whatever_the_other_has() {
-        let all = [
-            ("10.0.0.1", CandidateState::Ready),
-            ("fd00::1", CandidateState::Leaving),
-        ];
-        assert_eq!(usable(Family::V4, &all), ["10.0.0.1"]);
-        assert_eq!(usable(Family::V6, &all), ["fd00::1"]);
-    }
 
     #[test]
     fn a_pod_serves_while_it_is_ready_unless_it_is_published_anyway() {

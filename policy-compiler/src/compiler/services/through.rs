@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::ways::{WayKind, ways};
 use crate::compiler::Compiler;
 use crate::compiler::verdicts::{Way, close_to};
-use crate::model::{Addresses, Family, Node, ObjectKey, Service, ServicePort};
+use crate::model::{Addresses, Family, Name, Node, ObjectKey, Service, ServicePort, TrafficPolicy};
 use crate::stage::service::Door;
 use crate::verdict::{End, EndpointVerdict, Question, QuestionError, Verdict};
 
@@ -106,10 +106,16 @@ impl Compiler {
     }
 
     /// How a connection comes to the endpoints. Clients that are no Pods are masqueraded, and all that come
-    /// by node ports and load balancers.
-    fn way(&self, question: &Question, kind: WayKind) -> Result<Way<'_>, QuestionError> {
+    /// by node ports and load balancers unless `externalTrafficPolicy` is `Local`.
+    fn way(
+        &self,
+        question: &Question,
+        service: &Service,
+        kind: WayKind,
+    ) -> Result<Way<'_>, QuestionError> {
         let from = self.party(&question.from)?;
-        if from.pod.is_some() && kind == WayKind::Cluster {
+        let keeps_source = service.external_policy == TrafficPolicy::Local;
+        if from.pod.is_some() && (kind == WayKind::Cluster || keeps_source) {
             return Ok(Way::Service);
         }
         let of = |end: &End| match end {
@@ -133,7 +139,7 @@ impl Compiler {
         let (service, port) = self.service_port(question, key, by)?;
         let family = by.family();
         let kind = by.kind(service, port);
-        let way = self.way(question, kind)?;
+        let way = self.way(question, service, kind)?;
         if kind == WayKind::LoadBalancer && !self.is_served(question, service, family)? {
             return Ok(Verdict {
                 note: Some(format!(
@@ -143,7 +149,7 @@ impl Compiler {
             });
         }
         let mut endpoints = Vec::new();
-        for (to, number) in self.ends(key, service, port) {
+        for (to, number) in self.ends(question, kind, key, service, port) {
             let address = match &to {
                 End::Address(address) => Some(*address),
                 _ => None,
@@ -177,6 +183,11 @@ impl Compiler {
         }
         let denied = endpoints.iter().filter(|one| !one.verdict.allowed).count();
         let note = match (denied, endpoints.len()) {
+            (_, 0) if stays(kind, service) && self.node_of(&question.from).is_some() => {
+                format!(
+                    "{key} has no ready endpoint on the sender's node, which its internalTrafficPolicy Local asks for"
+                )
+            }
             (_, 0) => format!("{key} has no ready endpoint that could answer"),
             (0, all) => format!("{key}: allowed to every endpoint, of which there are {all}"),
             (denied, all) => format!("{key}: denied to {denied} of its endpoints, of {all}"),
@@ -249,8 +260,23 @@ impl Compiler {
 
     /// Where a connection may go. As long as no Pod is plugged in anywhere, which is so without a
     /// cluster, the Pods that the Service selects are taken for ready.
-    fn ends(&self, key: &ObjectKey, service: &Service, port: &ServicePort) -> Vec<(End, u16)> {
-        let ready = self.endpoints(key, service, port);
+    fn ends(
+        &self,
+        question: &Question,
+        kind: WayKind,
+        key: &ObjectKey,
+        service: &Service,
+        port: &ServicePort,
+    ) -> Vec<(End, u16)> {
+        let node = self.node_of(&question.from);
+        let mut ready = Vec::new();
+        for (_, sets) in self.endpoint_sets(key, service, port, Family::ALL.into_iter()) {
+            ready.extend_from_slice(match &node {
+                Some(node) if stays(kind, service) => sets.local_to(node),
+                Some(node) => sets.near_to(node),
+                None => &sets.everywhere,
+            });
+        }
         if !ready.is_empty() || self.services.slices(key).next().is_some() {
             let ends = ready.into_iter();
             return ends
@@ -274,4 +300,20 @@ impl Compiler {
         ends.map(|(pod, port)| (End::Pod(pod.clone()), port))
             .collect()
     }
+
+    /// The node where connections of this end enter, if that is known.
+    fn node_of(&self, end: &End) -> Option<Name> {
+        let pod = match end {
+            End::Pod(pod) => Some(pod.clone()),
+            End::Address(address) => self.pod_at(*address),
+            End::Node(name) => return Some(Name::from(name)),
+            End::Service(_) => None,
+        };
+        self.pods.get(&pod?)?.node.clone()
+    }
+}
+
+/// Whether a connection of the inside may not leave the node where it enters.
+fn stays(kind: WayKind, service: &Service) -> bool {
+    kind == WayKind::Cluster && service.internal_policy == TrafficPolicy::Local
 }

@@ -147,23 +147,16 @@ impl Compiler {
 
     /// How many ready endpoints of a Service are on a node: of the family that has more.
     pub fn local_endpoints(&self, key: &ObjectKey, node: &str) -> usize {
+        let Some(service) = self.services.services.get(key) else {
+            return 0;
+        };
         let mut addresses = BTreeSet::<IpAddr>::new();
-        let mut sliced = false;
-        for slice in self.services.slices(key) {
-            sliced = true;
-            let ready = slice.endpoints.iter().filter(|one| {
-                one.state == CandidateState::Ready && one.node.as_deref() == Some(node)
+        for port in &service.ports {
+            let found = self.candidates(key, service, port).into_iter();
+            let local = found.filter(|one| {
+                one.state == CandidateState::Ready && one.node.is_some_and(|name| *name == *node)
             });
-            addresses.extend(ready.map(|one| one.address));
-        }
-        let service = self.services.services.get(key);
-        let selector = service.and_then(|service| service.selector.as_ref());
-        if let Some(selector) = selector.filter(|_| !sliced) {
-            for (pod_key, pod) in self.pods_in(&key.namespace) {
-                if pod.node.as_deref() == Some(node) && selector.matches(&pod.labels) {
-                    addresses.extend(self.attachments.open_addresses(pod_key));
-                }
-            }
+            addresses.extend(local.map(|one| one.endpoint.address));
         }
         let of = |family| {
             addresses

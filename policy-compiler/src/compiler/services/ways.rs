@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::Claim;
-use crate::model::{Addresses, Family, Service, ServicePort, TrafficPolicy};
+use crate::model::{Addresses, Family, Service, ServicePort};
 use crate::stage::service::Door;
 
 /// One way to a port of a Service.
@@ -29,8 +29,7 @@ pub(super) enum WayKind {
     External,
 }
 
-/// The ways to a port, of every family; no door twice. Those from outside are left out where clients
-/// outside may only go to endpoints of the node.
+/// The ways to a port, of every family; no door twice.
 pub(super) fn ways(service: &Service, port: &ServicePort) -> impl Iterator<Item = Way> {
     let number = port.port;
     let at = move |kind, address| Way {
@@ -40,16 +39,21 @@ pub(super) fn ways(service: &Service, port: &ServicePort) -> impl Iterator<Item 
     };
     let cluster_ips = service.cluster_ips.into_iter().flat_map(Addresses::iter);
     let cluster = cluster_ips.map(move |address| at(WayKind::Cluster, address));
-    let is_cluster = move |address: &&IpAddr| {
-        let mut own = service.cluster_ips.into_iter().flat_map(Addresses::iter);
-        own.any(|own| own == **address)
+    // "Per-family frontends": who has no cluster address of a family has nothing of that family.
+    let is_outer = move |address: &IpAddr| {
+        let cluster = service.cluster_ips;
+        cluster.is_some_and(|own| {
+            own.of(Family::of(*address))
+                .is_some_and(|own| own != *address)
+        })
     };
     let balancers = service.load_balancer_ips.iter();
-    let balancers = balancers.filter(move |address| !is_cluster(address));
+    let balancers = balancers.filter(move |address| is_outer(address));
     let balancers = balancers.map(move |address| at(WayKind::LoadBalancer, *address));
-    let externals = service.external_ips.iter().filter(move |address| {
-        !is_cluster(address) && !service.load_balancer_ips.contains(address)
-    });
+    let externals = service
+        .external_ips
+        .iter()
+        .filter(move |address| is_outer(address) && !service.load_balancer_ips.contains(address));
     let externals = externals.map(move |address| at(WayKind::External, *address));
     let families = service.cluster_ips.into_iter().flat_map(Addresses::iter);
     let node_ports = port.node_port.into_iter().flat_map(move |port| {
@@ -59,12 +63,7 @@ pub(super) fn ways(service: &Service, port: &ServicePort) -> impl Iterator<Item 
             port,
         })
     });
-    let open = service.external_policy == TrafficPolicy::Cluster;
-    let external = balancers
-        .chain(externals)
-        .chain(node_ports)
-        .filter(move |_| open);
-    cluster.chain(external)
+    cluster.chain(balancers).chain(externals).chain(node_ports)
 }
 
 /// What a Service claims.
