@@ -15,6 +15,8 @@ mod rules;
 mod services;
 mod table;
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use crate::culvert::Culvert;
@@ -25,7 +27,8 @@ use crate::table::Table;
 /// How many Services there are.
 const SIZES: [u32; 3] = [100, 1_000, 10_000];
 
-const TURNS: usize = 60;
+/// How long turns are taken: on a busy machine there are fewer.
+const MEASURING: Duration = Duration::from_secs(90);
 
 /// Who leads connections to endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +47,7 @@ struct Site {
 }
 
 fn main() -> Result<()> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let beds = std::thread::scope(|scope| {
         let starting: Vec<_> = SIZES
             .map(|size| scope.spawn(move || Culvert::start(size)))
@@ -65,15 +68,18 @@ fn main() -> Result<()> {
         "everything stands after {:.0} s",
         started.elapsed().as_secs_f64()
     );
-    let mut table = Table::default();
-    for turn in 0..TURNS {
+    let (mut table, mut turn) = (Table::default(), 0);
+    let measuring = Instant::now();
+    while measuring.elapsed() < MEASURING {
         for at in 0..sites.len() {
             // Who is first changes from turn to turn.
             let site = &sites[(at + turn) % sites.len()];
             let found = (site.through.measure(turn)?, site.past.measure(turn)?);
             table.add((site.rival, site.size), found);
         }
+        turn += 1;
     }
+    println!("{turn} turns");
     table.print();
     Ok(())
 }
