@@ -11,7 +11,11 @@ use crate::{Rival, SIZES};
 type Turn = (Found, Found);
 type Quantity = fn(&Found) -> f64;
 
-/// Word, unit, and how many times as much there may be with 10,000 Services as with 100, or must be.
+const RIVALS: [Rival; 3] = [Rival::Culvert, Rival::Iptables, Rival::Nftables];
+const FEW: u32 = SIZES[0];
+const MANY: u32 = SIZES[SIZES.len() - 1];
+
+/// Word, unit, and where it is.
 const QUANTITIES: [(&str, &str, Quantity); 3] = [
     ("first_packet", "us", |found| found.first),
     ("steady", "us", |found| found.steady),
@@ -29,52 +33,46 @@ impl Table {
 
     pub(crate) fn print(&self) {
         for (word, unit, of) in QUANTITIES {
-            println!(
-                "\n{word}, {unit}; through a Service (median, and beside the direct way of the same turn):"
-            );
-            print!("{:<12}", "");
-            for size in SIZES {
-                print!("{size:>12} Services");
-            }
-            println!("{:>14}", "direct");
-            for rival in [Rival::Culvert, Rival::Iptables, Rival::Nftables] {
-                print!("{:<12}", format!("{rival:?}").to_lowercase());
-                for size in SIZES {
-                    let through = middle(self.turns(rival, size), |turn| of(&turn.0));
-                    let beside = self.beside_direct(rival, size, of);
-                    print!("{through:>12.0} x {beside:<6.2}");
-                }
-                let direct = middle(self.turns(rival, SIZES[0]), |turn| of(&turn.1));
-                println!("{direct:>14.0}");
-            }
+            self.print_quantity(word, unit, of);
         }
-        let (few, many) = (SIZES[0], SIZES[SIZES.len() - 1]);
         let mut figures = Figures::default();
         for (word, _, of) in QUANTITIES {
-            let name = format!("service_{word}_{many}_of_{few}");
-            let ratio = self.growth(Rival::Culvert, of);
+            let name = format!("service_{word}_{MANY}_of_{FEW}");
+            let growth = self.growth(Rival::Culvert, of);
             if word == "connections" {
-                figures.at_least(&name, ratio, "x", 0.9);
+                figures.at_least(&name, growth, "x", 0.9);
             } else {
-                figures.at_most(&name, ratio, "x", 1.1);
+                figures.at_most(&name, growth, "x", 1.1);
             }
         }
         figures.print();
         for (word, _, of) in QUANTITIES {
-            let growth = [Rival::Iptables, Rival::Nftables].map(|rival| self.growth(rival, of));
-            println!(
-                "ratio service_{word}_{many}_of_{few} culvert {:.2} iptables {:.2} nftables {:.2}",
-                self.growth(Rival::Culvert, of),
-                growth[0],
-                growth[1]
-            );
+            let growth = RIVALS.map(|rival| self.growth(rival, of));
+            print_ratio(&format!("service_{word}_{MANY}_of_{FEW}"), growth);
         }
         for (word, _, of) in QUANTITIES {
-            let [culvert, iptables, nftables] = [Rival::Culvert, Rival::Iptables, Rival::Nftables]
-                .map(|rival| self.beside_direct(rival, many, of));
-            println!(
-                "ratio service_{word}_{many}_of_direct culvert {culvert:.2} iptables {iptables:.2} nftables {nftables:.2}"
-            );
+            let beside = RIVALS.map(|rival| self.beside_direct(rival, MANY, of));
+            print_ratio(&format!("service_{word}_{MANY}_of_direct"), beside);
+        }
+    }
+
+    /// Medians; beside each, how many times as much it is as the direct way in the same turn.
+    fn print_quantity(&self, word: &str, unit: &str, of: Quantity) {
+        println!("\n{word}, {unit}, through a Service of so many (times the direct way's):");
+        print!("{:<12}", "");
+        for size in SIZES {
+            print!("{size:>20}");
+        }
+        println!("{:>12}", "direct");
+        for rival in RIVALS {
+            print!("{:<12}", word_of(rival));
+            for size in SIZES {
+                let through = middle(self.turns(rival, size), |turn| of(&turn.0));
+                let beside = format!("({:.2})", self.beside_direct(rival, size, of));
+                print!("{through:>12.0} {beside:>7}");
+            }
+            let direct = middle(self.turns(rival, FEW), |turn| of(&turn.1));
+            println!("{direct:>12.0}");
         }
     }
 
@@ -84,8 +82,7 @@ impl Table {
 
     /// The most Services beside the fewest.
     fn growth(&self, rival: Rival, of: Quantity) -> f64 {
-        let (few, many) = (SIZES[0], SIZES[SIZES.len() - 1]);
-        let pairs = self.turns(rival, few).iter().zip(self.turns(rival, many));
+        let pairs = self.turns(rival, FEW).iter().zip(self.turns(rival, MANY));
         let mut ratios: Vec<f64> = pairs.map(|(few, many)| of(&many.0) / of(&few.0)).collect();
         median(&mut ratios)
     }
@@ -97,4 +94,16 @@ impl Table {
 
 fn middle(turns: &[Turn], of: impl Fn(&Turn) -> f64) -> f64 {
     median(&mut turns.iter().map(of).collect::<Vec<_>>())
+}
+
+fn print_ratio(name: &str, values: [f64; 3]) {
+    print!("ratio {name}");
+    for (rival, value) in RIVALS.into_iter().zip(values) {
+        print!(" {} {value:.2}", word_of(rival));
+    }
+    println!();
+}
+
+fn word_of(rival: Rival) -> String {
+    format!("{rival:?}").to_lowercase()
 }

@@ -256,34 +256,6 @@ fn pods_see_the_masquerade_address_unless_a_pod_comes_by_the_cluster_address() {
 }
 
 #[test]
-fn established_packets_of_node_ports_pass_conntrack_twice_where_they_enter_and_once_at_the_endpoint()
- {
-    let (lab, world) = lab("tbportpass").unwrap();
-    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
-    let near = lab.pod("open/near").unwrap().netns();
-    let [to_near, to_far] = DOORS.map(|doors| doors.node_port);
-    // In each of both directions.
-    let (twice, once) = (vec!["193", "193", "194", "194"], vec!["193", "193"]);
-    for (from, node, port, wanted) in [
-        (&world, home, to_far, [&twice, &once]),
-        (&world, home, to_near, [&twice, &vec![]]),
-        (home.netns(), home, to_far, [&twice, &once]),
-        // Translated on the Pod's own node, whichever node has the port.
-        (near, away, to_far, [&twice, &once]),
-    ] {
-        let to = SocketAddr::new(node.underlay().into(), port);
-        let stream = wait::until("a stream through the node port", LIMIT, || {
-            Ok(Stream::open(&lab.prober, from, to).ok())
-        });
-        let stream = stream.unwrap();
-        for (index, wanted) in (1..).zip(wanted) {
-            let passed = zones(&lab, index, &stream).unwrap();
-            assert_eq!(passed, *wanted, "{} -> {to} on node {index}", from.name());
-        }
-    }
-}
-
-#[test]
 fn the_world_sees_the_node_of_a_pod_and_networks_that_are_left_out_see_the_pod() {
     let (lab, world) = lab("tbleave").unwrap();
     let home = lab.node(1).unwrap();
@@ -355,6 +327,13 @@ fn established_packets_of_a_node_port_pass_conntrack_twice_where_they_enter_only
         (near, away, to_far, (1, twice), (2, &["193", "193"][..])),
         (&world, home, to_far, (1, twice), (2, &["193", "193"][..])),
         (&world, home, to_near, (1, twice), (2, &[][..])),
+        (
+            home.netns(),
+            home,
+            to_far,
+            (1, twice),
+            (2, &["193", "193"][..]),
+        ),
     ] {
         let to = SocketAddr::new(node.underlay().into(), port);
         let stream = wait::until("a stream through the node port", LIMIT, || {
