@@ -74,13 +74,8 @@ impl Kernel {
         let start = Instant::now();
         let mut program = command::bounded("ip", LIMIT);
         program.args(["netns", "exec", router.name()]);
-        let output = command::feed(
-            {
-                program.args(rules.program());
-                program
-            },
-            text.as_bytes(),
-        )?;
+        program.args(rules.program());
+        let output = command::feed(program, text.as_bytes())?;
         let error = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{rules:?} takes no rules: {error}");
         println!(
