@@ -66,23 +66,20 @@ fn services_of_kernel(gateway: &GatewayPort, families: Families) -> Vec<Wanted> 
     let port = gateway.port;
     let from_kernel = |flow_match: Match| flow_match.with(Field::InPort, port.0);
     let mut flows = Vec::new();
-    for (bits, what) in [
-        (ct_state::DNAT, "to Services"),
-        (ct_state::SNAT, "that answer"),
+    for (translated, what) in [
+        (to_service as fn(Match) -> Match, "to Services"),
+        (from_service, "that answer"),
     ] {
         for address in &gateway.addresses {
-            let spec = to_kernel(BACK, priority::HAIRPIN, register::HOST).matching(tracked(
-                from_kernel(family::to(*address)),
-                bits,
-                0,
-            ));
+            let spec = to_kernel(BACK, priority::HAIRPIN, register::HOST)
+                .matching(translated(from_kernel(family::to(*address))));
             let why = format!("takes packets {what} back from its own kernel at {address}");
             flows.push(node(spec, why));
         }
     }
     for family in families.iter() {
-        let service = tracked(from_kernel(family.packets()), ct_state::DNAT, 0);
-        let answer = tracked(family.packets(), ct_state::SNAT | ct_state::RPL, 0);
+        let service = to_service(from_kernel(family.packets()));
+        let answer = from_service(family.packets());
         let spec = to_kernel(BACK, priority::SERVICE_OUTSIDE, register::WORLD).matching(service);
         let why = format!("sends {family} of its own kernel to Services that lead outside");
         flows.push(node(spec, why));
@@ -94,6 +91,17 @@ fn services_of_kernel(gateway: &GatewayPort, families: Families) -> Vec<Wanted> 
         flows.push(node(client.matching(from_kernel(answer)), why));
     }
     flows
+}
+
+/// What a client sends to a Service. Conntrack of the kernel says of it that the source was translated,
+/// too, because it looked whether that was needed; that of the userspace datapath does not.
+fn to_service(flow_match: Match) -> Match {
+    tracked(flow_match, ct_state::DNAT, ct_state::RPL)
+}
+
+/// What comes back from a Service.
+fn from_service(flow_match: Match) -> Match {
+    tracked(flow_match, ct_state::SNAT | ct_state::RPL, 0)
 }
 
 /// By the port that the packet came in by, in the 16 bits that OVS reads of a register.
@@ -134,11 +142,11 @@ pub(super) fn pod_port(port: &PodPort) -> impl Iterator<Item = Wanted> {
 
 /// A Pod that a Service leads back to itself is masqueraded: it would not send its answer out.
 fn at_address(port: &PodPort, address: IpAddr) -> [Wanted; 3] {
-    let from_itself = |bits| {
+    let from_itself = |translated: fn(Match) -> Match| {
         let back = family::to(address).with(Field::InPort, port.port.0);
-        deliver(port, BACK, priority::HAIRPIN).matching(tracked(back, bits, 0))
+        deliver(port, BACK, priority::HAIRPIN).matching(translated(back))
     };
-    let through_service = from_itself(ct_state::DNAT).act(set_masquerade());
+    let through_service = from_itself(to_service).act(set_masquerade());
     [
         pod(
             deliver(port, port.port, priority::LOCAL).matching(family::to(address)),
@@ -149,7 +157,7 @@ fn at_address(port: &PodPort, address: IpAddr) -> [Wanted; 3] {
             "receives what it sends to itself through a Service, masqueraded",
         ),
         pod(
-            from_itself(ct_state::SNAT),
+            from_itself(from_service),
             "receives what it answers to itself through a Service",
         ),
     ]

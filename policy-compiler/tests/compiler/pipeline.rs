@@ -2,9 +2,12 @@
 //! Every flow keeps the promises of its table, and costs nothing where it has no business.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use flow_sim::tables::overlap;
 use openflow_codec::{Action, Cookie, Field, Flow, Instruction, MatchField};
 use policy_compiler::model::{Families, Family};
+use policy_compiler::pipeline::register::ct_state;
 use policy_compiler::pipeline::{CookieKind, Table};
 use policy_compiler::{Change, Compiler, Config, Object};
 use proptest::prelude::*;
@@ -62,6 +65,44 @@ fn check(flow: &Flow) {
     }
 }
 
+/// No packet may find two flows of a table and priority that differ in what they do: OVS would take
+/// either. Which bits conntrack sets together is not the same on every datapath.
+fn one_flow_at_most<'a>(flows: impl Iterator<Item = &'a Arc<Flow>>) -> Result<(), TestCaseError> {
+    let mut places: BTreeMap<_, Vec<&Arc<Flow>>> = BTreeMap::new();
+    for flow in flows {
+        let others = places.entry((flow.table, flow.priority)).or_default();
+        for other in others.iter() {
+            let different = other.instructions != flow.instructions;
+            let both = overlap(&other.flow_match, &flow.flow_match);
+            let possible =
+                both != Ok(false) && !is_impossible(conntrack_bits(other) | conntrack_bits(flow));
+            prop_assert!(!different || !possible, "{other:?} or {flow:?}");
+        }
+        others.push(flow);
+    }
+    Ok(())
+}
+
+/// The bits of conntrack's state that a flow wants to be set.
+fn conntrack_bits(flow: &Flow) -> u128 {
+    let fields = flow.flow_match.fields();
+    let bits = fields.filter_map(|field| match field {
+        MatchField::Known {
+            field: Field::CtState,
+            value,
+            mask,
+        } => Some(value & mask.unwrap_or(u128::MAX)),
+        _ => None,
+    });
+    bits.fold(0, |all, bits| all | bits)
+}
+
+/// A connection is new or established; what is invalid is neither (ovs-fields(7), `ct_state`).
+fn is_impossible(bits: u128) -> bool {
+    let states = [ct_state::NEW, ct_state::EST, ct_state::INV];
+    states.iter().filter(|state| bits & **state != 0).count() > 1
+}
+
 /// Whether it is of a `ClusterNetworkPolicy`.
 fn is_tiered(flow: &Flow) -> bool {
     let tiers = [
@@ -113,6 +154,10 @@ proptest! {
             cluster_policies.map(|written| Change::Apply(world::cluster_policy_object(written)));
         compiler.apply(objects.chain(plugged).chain(policies).chain(cluster_policies));
         compiler.apply([Change::Apply(world::service("front", &labels))]);
+        for node in world::NODES {
+            let flows = compiler.cluster_flows().chain(compiler.node_flows(node).unwrap());
+            one_flow_at_most(flows)?;
+        }
         let own = world::NODES.iter().flat_map(|node| compiler.node_flows(node).unwrap());
         for flow in compiler.cluster_flows().chain(own) {
             check(flow);
