@@ -161,7 +161,8 @@ impl Cluster {
             .arg(format!("tcp:{CTL_ADDRESS}:{OPENFLOW_PORT}"))
             .arg("--manager")
             .arg(format!("tcp:{CTL_ADDRESS}:{OVSDB_PORT}"))
-            .args(["--datapath", "netdev", "--bridge", "br-int"])
+            .args(["--datapath", node.datapath().as_str()])
+            .args(["--bridge", "br-int"])
             .args(options);
         self.bed.start(node.netns(), &agent_label(node), &agent)
     }

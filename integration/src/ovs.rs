@@ -10,19 +10,20 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::process::Process;
-use crate::{Netns, command, wait};
+use crate::{Datapath, Netns, command, wait};
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// Writes a script that restores flows; `ovs-ctl` uses it too.
 const OVS_SAVE: &str = "/usr/share/openvswitch/scripts/ovs-save";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// An Open vSwitch on the userspace datapath, confined to a namespace and a run directory.
+/// An Open vSwitch on the datapath that was chosen for this process, confined to a namespace and a run directory.
 #[derive(Debug)]
 pub struct Ovs {
     netns: Netns,
     dir: PathBuf,
     hostname: String,
+    datapath: Datapath,
     server: Option<Process>,
     vswitchd: Option<Process>,
 }
@@ -43,6 +44,7 @@ impl Ovs {
             netns: netns.clone(),
             dir: dir.to_owned(),
             hostname: hostname.to_owned(),
+            datapath: Datapath::chosen()?,
             server: None,
             vswitchd: None,
         };
@@ -76,7 +78,10 @@ impl Ovs {
     pub fn start_vswitchd(&mut self) -> Result<()> {
         let dir = self.dir.clone();
         let mut program = self.daemon("ovs-vswitchd");
-        program.arg(self.db()).arg("--disable-system");
+        program.arg(self.db());
+        if self.datapath == Datapath::Netdev {
+            program.arg("--disable-system");
+        }
         let mut process = Process::start(&dir, &self.netns, "ovs-vswitchd", &program)?;
         let started = wait::until_true("ovs-vswitchd to answer", START_LIMIT, || {
             Ok(process.check_running().is_err() || self.appctl("version").is_ok())
@@ -160,6 +165,11 @@ impl Ovs {
     /// The OpenFlow address of a bridge's service connection, `unix:PATH`.
     pub fn mgmt(&self, bridge: &str) -> String {
         format!("unix:{}", self.dir.join(format!("{bridge}.mgmt")).display())
+    }
+
+    /// The datapath of its bridges.
+    pub fn datapath(&self) -> Datapath {
+        self.datapath
     }
 
     /// The run directory with database, sockets and logs.

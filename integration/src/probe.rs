@@ -30,6 +30,10 @@ pub const DEADLINE: Duration = Duration::from_millis(900);
 /// Probes under way at once; each holds up to four file descriptors.
 const CONCURRENCY: usize = 160;
 
+/// The environment variable that lowers how many probes are under way at once, for machines so slow
+/// that answers to many would miss [`DEADLINE`].
+pub const CONCURRENCY_VARIABLE: &str = "CULVERT_PROBES";
+
 /// Connections that may wait to be accepted: more than [`CONCURRENCY`], or a burst of probes would
 /// fail for a reason of its own.
 const BACKLOG: i32 = 1024;
@@ -128,6 +132,19 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// How many probes may be under way at once.
+fn concurrency() -> Result<usize> {
+    let Ok(word) = std::env::var(CONCURRENCY_VARIABLE) else {
+        return Ok(CONCURRENCY);
+    };
+    let number = word.parse().ok();
+    number
+        .filter(|number| (1..=CONCURRENCY).contains(number))
+        .with_context(|| {
+            format!("{CONCURRENCY_VARIABLE} is {word:?}; it must be 1 to {CONCURRENCY}")
+        })
+}
+
 /// Runs servers and probes. Servers end when it is dropped.
 #[derive(Debug)]
 pub struct Prober {
@@ -147,7 +164,7 @@ impl Prober {
             .context("cannot start the probe runtime")?;
         Ok(Self {
             runtime,
-            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            permits: Arc::new(Semaphore::new(concurrency()?)),
         })
     }
 

@@ -23,7 +23,7 @@ use nix::sys::signal::Signal;
 use crate::ovs::Ovs;
 use crate::process::Process;
 use crate::registry::{self, Lease};
-use crate::{Netns, preflight, wait};
+use crate::{Datapath, Netns, preflight, wait};
 
 /// The controller's address on the management network.
 pub const CTL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -39,6 +39,7 @@ const DEVICE_LIMIT: Duration = Duration::from_secs(15);
 pub struct Node {
     index: u8,
     netns: Netns,
+    datapath: Datapath,
     ovs: Mutex<Ovs>,
     dir: PathBuf,
 }
@@ -52,6 +53,11 @@ impl Node {
     /// The node's namespace.
     pub fn netns(&self) -> &Netns {
         &self.netns
+    }
+
+    /// The datapath that carries the node's packets.
+    pub fn datapath(&self) -> Datapath {
+        self.datapath
     }
 
     /// The node's run directory.
@@ -108,42 +114,53 @@ impl Node {
         }
         // Or the node does not reach its own IPv6 addresses.
         netns.sysctl("net/ipv6/conf/lo/disable_ipv6", "0")?;
-        // The node's kernel gets a copy of every frame that OVS reads from uplink0. It must not answer
-        // ARP for br-phy's address with uplink0's, nor accept packets there: peers would send tunnel
-        // packets past OVS.
-        netns.sysctl("net/ipv4/conf/uplink0/arp_ignore", "8")?;
-        netns.sysctl("net/ipv4/conf/uplink0/rp_filter", "1")?;
+        let datapath = Datapath::chosen()?;
+        match datapath {
+            // The node's kernel gets a copy of every frame that OVS reads from uplink0. It must not
+            // answer ARP for br-phy's address with uplink0's, nor accept packets there: peers would
+            // send tunnel packets past OVS.
+            Datapath::Netdev => {
+                netns.sysctl("net/ipv4/conf/uplink0/arp_ignore", "8")?;
+                netns.sysctl("net/ipv4/conf/uplink0/rp_filter", "1")?;
+            }
+            Datapath::System => netns.sysctl("net/ipv6/conf/uplink0/disable_ipv6", "0")?,
+        }
         let ovs = Ovs::start(&netns, &dir, &format!("node-{index}"))?;
         let node = Self {
             index,
             netns,
+            datapath,
             ovs: Mutex::new(ovs),
             dir,
         };
         node.netns
             .ip(&format!("address add {}/24 dev mgmt0", node.management()))?;
-        node.ovs().vsctl(
-            "add-br br-phy -- set Bridge br-phy datapath_type=netdev fail_mode=standalone \
+        if datapath == Datapath::Netdev {
+            node.ovs().vsctl(
+                "add-br br-phy -- set Bridge br-phy datapath_type=netdev fail_mode=standalone \
              -- add-port br-phy uplink0",
-        )?;
+            )?;
+        }
         node.address_underlay()?;
         Ok(node)
     }
 
-    /// Gives br-phy's internal port its address: after creation, and after each start of
-    /// `ovs-vswitchd`, because the device lives and dies with it.
+    /// Gives the underlay's device its addresses: after creation, and after each start of
+    /// `ovs-vswitchd`, because the internal port of a bridge of the userspace datapath lives and
+    /// dies with it.
     pub fn address_underlay(&self) -> Result<()> {
+        let device = self.datapath.underlay_device();
         wait::until(
-            format_args!("br-phy on {}", self.name()),
+            format_args!("{device} on {}", self.name()),
             DEVICE_LIMIT,
-            || self.netns.ip("link set br-phy up").map(Some),
+            || self.netns.ip(&format!("link set {device} up")).map(Some),
         )?;
         self.netns.ip(&format!(
-            "address replace {}/24 dev br-phy",
+            "address replace {}/24 dev {device}",
             self.underlay()
         ))?;
         self.netns.ip(&format!(
-            "address replace {}/64 dev br-phy nodad",
+            "address replace {}/64 dev {device} nodad",
             self.underlay6()
         ))?;
         Ok(())

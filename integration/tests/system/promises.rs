@@ -371,8 +371,14 @@ fn tables_have_names_and_every_cookie_explains_itself() {
             .collect();
         assert!(cookies.len() > 30, "{cookies:?}");
         for cookie in cookies {
-            let reason = lab.cluster.culvert(&["explain", cookie]).unwrap();
-            assert!(reason.contains(cookie), "{cookie}: {reason}");
+            match lab.cluster.culvert(&["explain", cookie]) {
+                Ok(reason) => assert!(reason.contains(cookie), "{cookie}: {reason}"),
+                // That of a marker flow changes with its layer.
+                Err(error) => {
+                    let now = lab.node(node).unwrap().ovs().dump_flows("br-int").unwrap();
+                    assert!(!now.contains(cookie), "{error:#}");
+                }
+            }
         }
     }
 }
