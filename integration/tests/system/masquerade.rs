@@ -37,7 +37,8 @@ pub(crate) fn service(name: &str, addresses: &str, selector: &str) -> String {
          \x20   - {{ name: http, protocol: TCP, port: 80, targetPort: 8080 }}\n\
          \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n\
          \x20   - {{ name: raw, protocol: UDP, port: 54, targetPort: 5354 }}\n\
-         \x20   - {{ name: sctp, protocol: SCTP, port: 9000, targetPort: 9000 }}\n---\n"
+         \x20   - {{ name: sctp, protocol: SCTP, port: 9000, targetPort: 9000 }}\n\
+         \x20   - {{ name: apart, protocol: SCTP, port: 9001, targetPort: 9002 }}\n---\n"
     )
 }
 

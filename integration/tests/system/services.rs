@@ -24,6 +24,8 @@ const BEHIND_RAW: u16 = 5354;
 const MTU: u16 = 1300;
 /// What SCTP is spoken on; the same behind the Services.
 const SCTP: u16 = 9000;
+/// Behind this port is another.
+const SCTP_APART: u16 = 9001;
 
 /// A way through a Service.
 struct Way<'a> {
@@ -108,20 +110,18 @@ impl Way<'_> {
         .map_err(|error| error.context(format!("the last other error: {last:?}")))
     }
 
-    /// One association's first two packets; the answer comes from the Service's address and port.
-    fn speaks_sctp(&self, port: u16) -> Result<()> {
+    fn sctp_sockets(&self) -> Result<(UdpSocket, UdpSocket, Domain)> {
         let domain = Domain::for_address(SocketAddr::new(self.service, 0));
         let open = |netns: &Netns| -> Result<UdpSocket> {
             Ok(netns.enter(|| sctp::socket(domain))??.into())
         };
-        let (client, server) = (open(self.client)?, open(self.server.netns())?);
-        let question = Packet {
-            from: port,
-            to: SCTP,
-            chunk: Chunk::Init,
-            nonce: u32::from(port),
-            text: String::new(),
-        };
+        Ok((open(self.client)?, open(self.server.netns())?, domain))
+    }
+
+    /// One association's first two packets; the answer comes from the Service's address and port.
+    fn speaks_sctp(&self, port: u16) -> Result<()> {
+        let (client, server, domain) = self.sctp_sockets()?;
+        let question = init(port, SCTP);
         let wanted = Packet {
             from: SCTP,
             to: port,
@@ -147,6 +147,17 @@ impl Way<'_> {
             }
             Ok(packets(&client, domain)?.contains(&(self.service, wanted.clone())))
         })
+    }
+}
+
+/// The first packet of an association.
+fn init(from: u16, to: u16) -> Packet {
+    Packet {
+        from,
+        to,
+        chunk: Chunk::Init,
+        nonce: u32::from(from),
+        text: String::new(),
     }
 }
 
@@ -205,6 +216,23 @@ fn sctp_goes_through_a_service_translated_and_masqueraded() {
             way.speaks_sctp(port).unwrap();
         }
     }
+}
+
+#[test]
+fn conntrack_of_the_userspace_datapath_does_not_translate_ports_of_sctp() {
+    let lab = masquerade::lab("tbsctpport").unwrap();
+    let ways = ways(&lab).unwrap();
+    let way = &ways[0];
+    let (client, server, domain) = way.sctp_sockets().unwrap();
+    let question = init(20_003, SCTP_APART);
+    let to = SocketAddr::new(way.service, 0);
+    let arrived = wait::until(way.what, LIMIT, || {
+        client.send_to(&question.bytes(), to)?;
+        let mut arrived = packets(&server, domain)?.into_iter();
+        Ok(arrived.find(|(_, packet)| packet.from == question.from))
+    });
+    // To the endpoint's address, but to the port that the client named.
+    assert_eq!(arrived.unwrap().1, question);
 }
 
 #[test]
