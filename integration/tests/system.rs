@@ -24,6 +24,8 @@ mod frontends;
 mod gateway;
 #[path = "system/masquerade.rs"]
 mod masquerade;
+#[path = "system/mtu.rs"]
+mod mtu;
 #[path = "system/promises.rs"]
 mod promises;
 #[path = "system/services.rs"]
