@@ -23,6 +23,36 @@ fn clients(rule: &str, service: &str) -> Vec<&'static str> {
     .clients_of("web", service)
 }
 
+/// "Valid operators are In, NotIn, Exists and DoesNotExist.", and "The requirements are ANDed."
+#[test]
+fn every_operator_of_a_selector_selects_and_all_requirements_must_hold() {
+    let from = |requirements: &str| {
+        let pods = format!("podSelector: {{matchExpressions: [{requirements}]}}");
+        clients(
+            &format!("{{from: [{{namespaceSelector: {{}}, {pods}}}]}}"),
+            "tcp/80",
+        )
+    };
+    let clients = ["friend", "far", "lone"];
+    assert_eq!(
+        from("{key: app, operator: In, values: [client, none]}"),
+        clients
+    );
+    assert_eq!(
+        from("{key: app, operator: NotIn, values: [client]}"),
+        ["db"]
+    );
+    assert_eq!(from("{key: app, operator: Exists}"), ALL);
+    assert_eq!(from("{key: app, operator: DoesNotExist}"), NONE);
+    assert_eq!(
+        from("{key: none, operator: NotIn, values: [client]}"),
+        ALL,
+        "without the key"
+    );
+    let both = "{key: app, operator: Exists}, {key: app, operator: NotIn, values: [db]}";
+    assert_eq!(from(both), clients);
+}
+
 /// "This field is optional. If it is not specified, it defaults to an empty selector." and "An empty
 /// selector matches all pods in the policy's namespace."
 #[test]

@@ -268,6 +268,31 @@ status: {phase: Running, podIP: 10.10.1.4, podIPs: [{ip: 10.10.1.4}]}
     assert_eq!(town.clients_of("web", "tcp/80"), ["friend"]);
 }
 
+/// "The port on the given protocol": that of the Pod. The port of a Service before it says nothing
+/// (kubernetes/website#8295).
+#[test]
+fn a_rule_names_ports_of_pods_and_not_of_the_services_before_them() {
+    let service = "\
+kind: Service
+metadata: {namespace: x, name: front}
+spec:
+  clusterIPs: [10.96.0.10]
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+";
+    for (port, passes) in [(8080, true), (80, false)] {
+        let rule = format!(
+            "kind: NetworkPolicy\nmetadata: {{namespace: x, name: one}}\n\
+             spec: {{ingress: [{{ports: [{{port: {port}}}]}}]}}\n"
+        );
+        let town = Town::new(&[service, &rule].join("---\n"));
+        let vip = "10.96.0.10".parse().expect("an address");
+        let sent = packet(town.address("friend"), vip, "tcp/80");
+        let friend = index("friend").expect("a Pod");
+        assert_eq!(town.net().send(friend, sent).is_some(), passes, "{port}");
+    }
+}
+
 /// Of a Pod that reaches itself by a Service the network policy API says that it is subject to
 /// policy, and of one that reaches its own address that it is not: that never leaves the Pod.
 #[test]
