@@ -7,9 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use policy_compiler::{Change, Object};
 use proptest::prelude::*;
-use reference::{
-    Attempt, CLIENT, Client, Place, Row, Scene, Sender, Site, SiteNode, Treatment, treat,
-};
+use reference::{Attempt, CLIENT, Client, Place, Row, Scene, Sender, Site, SiteNode, treat};
 use serde_json::{Value, json};
 
 use crate::service_table::{NAMESPACE, Net, read};
@@ -35,6 +33,8 @@ struct Fields {
     ranges: &'static [&'static str],
     publish: bool,
     distribution: Option<&'static str>,
+    /// It has external addresses, and whether these count.
+    external: Option<bool>,
 }
 
 /// Who may serve.
@@ -107,8 +107,9 @@ fn case() -> impl Strategy<Value = Case> {
 fn fields() -> impl Strategy<Value = Fields> {
     let policy = || prop::sample::select(vec!["Cluster", "Local"]);
     let ports = vec![("TCP", 80), ("UDP", 80), ("SCTP", 81)];
-    const RANGES: [&[&str]; 3] = [
+    const RANGES: [&[&str]; 4] = [
         &[],
+        &["2001:db8:ffff::/48"],
         &["203.0.113.0/24", "2001:db8:ffff::/48"],
         &["10.10.0.0/16", "fd00:a::/32"],
     ];
@@ -122,9 +123,10 @@ fn fields() -> impl Strategy<Value = Fields> {
         prop::sample::select(RANGES.to_vec()),
         any::<bool>(),
         prop::option::of(prop::sample::select(distribution)),
+        prop::option::of(prop::bool::weighted(0.8)),
     )
         .prop_map(
-            |(kind, families, policies, ports, balancer, ranges, publish, distribution)| Fields {
+            |(
                 kind,
                 families,
                 policies,
@@ -133,6 +135,17 @@ fn fields() -> impl Strategy<Value = Fields> {
                 ranges,
                 publish,
                 distribution,
+                external,
+            )| Fields {
+                kind,
+                families,
+                policies,
+                ports,
+                balancer,
+                ranges,
+                publish,
+                distribution,
+                external,
             },
         )
 }
@@ -192,7 +205,7 @@ impl Case {
         Site {
             nodes: nodes.collect(),
             service_cidrs: vec!["10.96.0.0/16".to_owned(), "fd00:96::/112".to_owned()],
-            external_ips: false,
+            external_ips: self.fields.external == Some(true),
         }
     }
 
@@ -227,6 +240,7 @@ impl Case {
                 "loadBalancerSourceRanges": fields.ranges,
                 "publishNotReadyAddresses": fields.publish,
                 "trafficDistribution": fields.distribution,
+                "externalIPs": fields.external.map(|_| [false, true].map(outer)),
             },
             "status": {"loadBalancer": {"ingress": if balanced { vips } else { Vec::new() }}},
         })
@@ -375,6 +389,7 @@ impl Case {
                 [0xfd00, 0x96, 0, 0, 0, 0, 0, 0x99],
             ),
             "vip" => vip(ask.is_v6),
+            "external" => outer(ask.is_v6),
             "node" => host(at, ask.is_v6),
             // Only Pods' connections to other nodes enter here.
             _ if sender == Sender::Pod => host(at % 3 + 1, ask.is_v6),
@@ -439,6 +454,14 @@ fn vip(is_v6: bool) -> IpAddr {
     )
 }
 
+fn outer(is_v6: bool) -> IpAddr {
+    either(
+        is_v6,
+        [198, 51, 100, 20],
+        [0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0x20],
+    )
+}
+
 fn host(number: u8, is_v6: bool) -> IpAddr {
     let last = number.into();
     either(
@@ -489,14 +512,6 @@ fn address(place: &Place, is_v6: bool) -> IpAddr {
     }
 }
 
-/// The same of who is refused and whose packets are dropped: the truth table tells these apart.
-fn unserved(treatment: Treatment) -> Treatment {
-    match treatment {
-        Treatment::Rejected => Treatment::Dropped,
-        other => other,
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
@@ -510,9 +525,8 @@ proptest! {
             let Some(row) = case.row(&scene, &slices, ask) else {
                 continue;
             };
-            let found = net.treat(&row).map(unserved);
-            let expected = Ok(unserved(row.expected));
-            prop_assert_eq!(found, expected, "{} of {:#?}", row.text, row.attempt);
+            let found = net.treat(&row);
+            prop_assert_eq!(found.as_ref(), Ok(&row.expected), "{} of {:#?}", row.text, row.attempt);
         }
     }
 }
