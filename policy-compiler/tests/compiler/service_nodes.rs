@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services whose endpoints depend on the node: what is in the layer of a node, and what a change touches.
 
-use openflow_codec::{Action, Group};
-use policy_compiler::model::{Kind, ObjectKey};
-use policy_compiler::{Change, Compiler, Config, NodeFacts, Object, Output, Scope};
+use openflow_codec::{Action, Group, PortNo};
+use policy_compiler::model::{Addresses, Kind, MacAddr, ObjectKey};
+use policy_compiler::{
+    Attachment, AttachmentKey, Change, Compiler, Config, NodeFacts, Object, Output, Scope,
+};
 use serde_json::{Value, json};
 
 use crate::service_table::read;
@@ -213,4 +215,85 @@ fn a_service_that_is_gone_leaves_nothing_on_any_node() {
     assert_eq!(flows(&compiler), before);
     assert!(on(&compiler, "node-1").is_empty());
     assert!(everywhere(&compiler).is_empty());
+}
+
+/// A Pod that the Service selects, plugged in on the first node.
+fn pod(number: u8, is_ready: bool) -> [Change; 2] {
+    let name = format!("p{number}");
+    let pod = json!({
+        "metadata": {"namespace": "shop", "name": name, "labels": {"app": "web"}},
+        "spec": {"nodeName": "node-1", "containers": []},
+        "status": {"conditions": [
+            {"type": "Ready", "status": if is_ready { "True" } else { "False" }},
+        ]},
+    });
+    let attachment = Attachment {
+        key: AttachmentKey {
+            node: "node-1".to_owned(),
+            interface: format!("v-{name}"),
+        },
+        pod_namespace: "shop".to_owned(),
+        pod_name: name,
+        pod_uid: None,
+        port: PortNo(10 + u32::from(number)),
+        addresses: Addresses::One([10, 10, 1, 10 + number].into()),
+        mac: MacAddr(0x0a58_0000_0000 | u64::from(number)),
+        ready: true,
+    };
+    [
+        Change::Apply(Object::Pod(read(pod))),
+        Change::Attach(attachment),
+    ]
+}
+
+#[test]
+fn health_checks_count_the_ready_endpoints_of_the_node_whoever_says_who_they_are() {
+    let mut compiler = observed(&json!({"selector": {"app": "web"}}));
+    let web = ObjectKey::new(Kind::Service, "shop", "web");
+    let pods = [pod(1, true), pod(2, false), pod(3, true)];
+    let namespace = json!({"metadata": {"name": "shop"}});
+    compiler.apply([Change::Apply(Object::Namespace(read(namespace)))]);
+    compiler.apply(pods.into_iter().flatten());
+    assert_eq!(compiler.local_endpoints(&web, "node-1"), 2);
+    assert_eq!(compiler.local_endpoints(&web, "node-2"), 0);
+    compiler.apply(pod(3, false));
+    assert_eq!(compiler.local_endpoints(&web, "node-1"), 1);
+    set_endpoints(&mut compiler, &[("10.10.2.2", "node-2", None)]);
+    assert_eq!(compiler.local_endpoints(&web, "node-1"), 0);
+    assert_eq!(compiler.local_endpoints(&web, "node-2"), 1);
+}
+
+#[test]
+fn pods_are_preferred_by_zone_or_node_as_the_service_says() {
+    for distribution in ["PreferSameZone", "PreferClose", "PreferSameNode"] {
+        let fields = json!({"selector": {"app": "web"}, "trafficDistribution": distribution});
+        let mut compiler = observed(&fields);
+        let namespace = json!({"metadata": {"name": "shop"}});
+        compiler.apply([Change::Apply(Object::Namespace(read(namespace)))]);
+        let [first, second] = [pod(1, true), elsewhere(pod(2, true))];
+        compiler.apply(first.into_iter().chain(second));
+        let all = ["10.10.1.11", "10.10.2.12"];
+        assert_eq!(everywhere(&compiler), all, "{distribution}");
+        // Node 3 is in the zone of node 1, and has no endpoint itself.
+        for (node, nearest) in [("node-1", 0), ("node-2", 1), ("node-3", 0)] {
+            assert_eq!(on(&compiler, node), [all[nearest]], "{distribution} {node}");
+        }
+    }
+}
+
+/// The same Pod on the second node.
+fn elsewhere(changes: [Change; 2]) -> [Change; 2] {
+    changes.map(|change| match change {
+        Change::Apply(Object::Pod(mut pod)) => {
+            let spec = pod.spec.get_or_insert_default();
+            spec.node_name = Some("node-2".to_owned());
+            Change::Apply(Object::Pod(pod))
+        }
+        Change::Attach(mut attachment) => {
+            attachment.key.node = "node-2".to_owned();
+            attachment.addresses = Addresses::One([10, 10, 2, 12].into());
+            Change::Attach(attachment)
+        }
+        other => other,
+    })
 }
