@@ -100,3 +100,34 @@ fn five_thousand_buckets_are_all_used_and_one_of_them_can_change() {
     );
     assert_eq!((again.sent.flow_mods, again.sent.group_mods), (0, 0));
 }
+
+#[test]
+fn groups_of_the_node_layer_are_kept_like_those_of_the_cluster_layer() {
+    let switch = Vswitchd::start();
+    let own = layer(pipeline::group(GROUP, 2));
+    let mut driver = Driver::connect(&switch, pipeline::config());
+    driver.want(Layer::Cluster, LayerState::default(), 1);
+    driver.want(Layer::Node, own.clone(), 1);
+    driver.wait_acked();
+    assert_eq!(driver.rejected, []);
+    let held = || switch.ofctl(&["dump-groups", "br0"]);
+    assert!(held().contains("reg1"));
+    drop(driver);
+
+    let mut again = Driver::connect(&switch, pipeline::config());
+    again.want(Layer::Cluster, LayerState::default(), 2);
+    again.want(Layer::Node, own, 2);
+    assert!(again.wait_reconciled().by_digest);
+    let tampered = format!("group_id={GROUP},type=select,bucket=weight:1,actions=drop");
+    switch.ofctl(&["mod-group", "br0", &tampered]);
+    assert!(!held().contains("reg1"));
+    again.audit();
+    let repaired = again.wait_reconciled();
+    assert_eq!((repaired.groups_set, repaired.groups_removed), (1, 0));
+    assert!(held().contains("reg1"));
+
+    again.want(Layer::Node, LayerState::default(), 3);
+    assert_eq!(again.wait_acked(), Generation(3));
+    assert_eq!(again.rejected, []);
+    assert!(!held().contains("group_id="));
+}
