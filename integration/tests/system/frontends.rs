@@ -14,7 +14,7 @@ use integration::testbed::OUTSIDE;
 use integration::{Netns, Probe, Protocol, wait};
 
 use crate::lab::{LIMIT, Lab};
-use crate::masquerade::{pod, zones};
+use crate::masquerade::{elsewhere, pod, zones};
 
 /// The world's address of the other family, beside [`OUTSIDE`].
 const OUTSIDE6: &str = "fd98::fa";
@@ -132,18 +132,39 @@ fn ways(lab: &Lab, doors: &Doors) -> Result<Vec<(IpAddr, [u16; 2])>> {
     Ok(ways)
 }
 
+/// Waits until each probe is answered by whom it says, in one round of all.
+fn expect(lab: &Lab, probes: &[(String, Probe, &str)]) -> Result<()> {
+    let mut wrong = Vec::new();
+    wait::until_true("every client to get through every door", LIMIT, || {
+        let verdicts = lab
+            .prober
+            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
+        wrong = probes
+            .iter()
+            .zip(verdicts)
+            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
+            .map(|((what, _, server), verdict)| format!("{what} by {server}: {verdict}"))
+            .collect();
+        Ok(wrong.is_empty())
+    })
+    .map_err(|error| error.context(wrong.join("\n")))
+}
+
+/// A Pod, both nodes' kernels and the world.
+fn clients<'a>(lab: &'a Lab, world: &'a Netns) -> Result<[(&'static str, &'a Netns); 4]> {
+    Ok([
+        ("a Pod", lab.pod("open/near")?.netns()),
+        ("node 1", lab.node(1)?.netns()),
+        ("node 2", lab.node(2)?.netns()),
+        ("the world", world),
+    ])
+}
+
 #[test]
 fn every_door_leads_to_its_service_from_pods_nodes_and_the_world() {
     let (lab, world) = lab("tbdoors").unwrap();
-    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
-    let clients = [
-        ("a Pod", lab.pod("open/near").unwrap().netns()),
-        ("node 1", home.netns()),
-        ("node 2", away.netns()),
-        ("the world", &world),
-    ];
     let mut probes = Vec::new();
-    for (client, from) in clients {
+    for (client, from) in clients(&lab, &world).unwrap() {
         for doors in &DOORS {
             for (address, [tcp, udp]) in ways(&lab, doors).unwrap() {
                 let cluster = doors.addresses[..2]
@@ -161,21 +182,43 @@ fn every_door_leads_to_its_service_from_pods_nodes_and_the_world() {
             }
         }
     }
-    let mut wrong = Vec::new();
-    wait::until_true("every client to get through every door", LIMIT, || {
-        let verdicts = lab
-            .prober
-            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
-        wrong = probes
-            .iter()
-            .zip(verdicts)
-            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
-            .map(|((what, _, server), verdict)| format!("{what} by {server}: {verdict}"))
-            .collect();
-        Ok(wrong.is_empty())
-    })
-    .map_err(|error| error.context(wrong.join("\n")))
-    .unwrap();
+    expect(&lab, &probes).unwrap();
+}
+
+#[test]
+fn node_ports_lead_to_nodes_and_to_the_outside_as_they_lead_to_pods() {
+    let (lab, world) = lab("tbnopods").unwrap();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let ends = [
+        ("node/home", home.netns(), home.underlay()),
+        ("node/other", away.netns(), away.underlay()),
+        ("the/world", &world, OUTSIDE),
+    ];
+    let mut services = String::new();
+    let mut probes = Vec::new();
+    for ((server, netns, endpoint), number) in ends.into_iter().zip(1u16..) {
+        let id = server.parse().unwrap();
+        lab.prober.serve(netns, &id, &[8080], &[5353]).unwrap();
+        let (name, address) = (format!("none-{number}"), format!("10.96.3.{number}"));
+        let node_port = 32000 + number;
+        services.push_str(&elsewhere(
+            &name,
+            &address,
+            node_port,
+            &endpoint.to_string(),
+        ));
+        for (client, from) in clients(&lab, &world).unwrap() {
+            for node in [home, away] {
+                for protocol in [Protocol::Tcp, Protocol::Udp] {
+                    let what = format!("{client} -> {} {protocol}", node.name());
+                    let probe = Probe::new(from, protocol, node.underlay(), node_port);
+                    probes.push((what, probe, server));
+                }
+            }
+        }
+    }
+    lab.cluster.put_manifest("nopods.yaml", &services).unwrap();
+    expect(&lab, &probes).unwrap();
 }
 
 /// A server that says whose address it sees.

@@ -42,13 +42,13 @@ pub(crate) fn service(name: &str, addresses: &str, selector: &str) -> String {
     )
 }
 
-/// A Service that leads to an address of no Pod.
-fn elsewhere(name: &str, address: &str, endpoint: &str) -> String {
+/// A Service that leads to an address of no Pod, by this node port, too.
+pub(crate) fn elsewhere(name: &str, address: &str, node_port: u16, endpoint: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: {name} }}\n\
-         spec:\n  clusterIPs: [{address}]\n  ports:\n\
-         \x20   - {{ name: http, protocol: TCP, port: 80, targetPort: 8080 }}\n\
-         \x20   - {{ name: dns, protocol: UDP, port: 53, targetPort: 5353 }}\n---\n\
+         spec:\n  type: NodePort\n  clusterIPs: [{address}]\n  ports:\n\
+         \x20   - {{ name: http, port: 80, nodePort: {node_port} }}\n\
+         \x20   - {{ name: dns, protocol: UDP, port: 53, nodePort: {node_port} }}\n---\n\
          apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n\
          metadata:\n  namespace: open\n  name: {name}-1\n\
          \x20 labels: {{ kubernetes.io/service-name: {name} }}\n\
@@ -80,11 +80,12 @@ fn pods_and_services() -> String {
 fn services_elsewhere(lab: &Lab) -> Result<String> {
     let (home, other) = (lab.node(1)?.underlay(), lab.node(2)?.underlay());
     Ok([
-        elsewhere("home-node", HOME_NODE, &home.to_string()),
-        elsewhere("other-node", OTHER_NODE, &other.to_string()),
+        elsewhere("home-node", HOME_NODE, 30001, &home.to_string()),
+        elsewhere("other-node", OTHER_NODE, 30002, &other.to_string()),
         elsewhere(
             "outside",
             OUTSIDE,
+            30003,
             &integration::testbed::OUTSIDE.to_string(),
         ),
     ]
