@@ -392,3 +392,35 @@ fn established_packets_of_a_node_port_pass_conntrack_twice_where_they_enter_only
         }
     }
 }
+
+/// A Service whose one endpoint serves the world at its own node alone.
+const KEPT: &str = "apiVersion: v1\nkind: Service\nmetadata: { namespace: open, name: kept }\n\
+    spec:\n  type: NodePort\n  externalTrafficPolicy: Local\n  selector: { app: near }\n\
+    \x20 clusterIPs: [10.96.2.9, \"fd00:96::2:9\"]\n  ports:\n\
+    \x20   - { name: http, port: 80, targetPort: 8080, nodePort: 32080 }\n\
+    \x20   - { name: seen, port: 81, targetPort: 8181, nodePort: 32082 }\n";
+
+#[test]
+fn with_external_policy_local_endpoints_see_who_connects_and_other_nodes_drop() {
+    let (lab, world) = lab("tbkept").unwrap();
+    lab.cluster.put_manifest("kept.yaml", KEPT).unwrap();
+    let (home, away) = (lab.node(1).unwrap(), lab.node(2).unwrap());
+    let witness = Witness::listen(lab.pod("open/near").unwrap().netns()).unwrap();
+    let far = lab.pod("open/far").unwrap();
+    let door = (IpAddr::from(home.underlay()), 32082);
+    let door6 = (IpAddr::from(home.underlay6()), 32082);
+    for (from, to, expected) in [
+        (&world, door, OUTSIDE.into()),
+        (&world, door6, OUTSIDE6.parse().unwrap()),
+        (away.netns(), door, away.underlay().into()),
+        (far.netns(), door, far.address),
+    ] {
+        let seen = witness.sees(from, to).unwrap();
+        assert_eq!(seen, expected, "{} to {to:?}", from.name());
+    }
+    let elsewhere = Probe::new(&world, Protocol::Tcp, away.underlay(), 32080);
+    let at_home = Probe::new(&world, Protocol::Tcp, home.underlay(), 32080);
+    let verdicts = lab.prober.probe_all([elsewhere, at_home]);
+    assert_eq!(verdicts[0], integration::Verdict::Denied);
+    assert_eq!(verdicts[1].answered_by(), Some("open/near"));
+}
