@@ -28,6 +28,8 @@ mod masquerade;
 mod mtu;
 #[path = "system/promises.rs"]
 mod promises;
+#[path = "system/reject.rs"]
+mod reject;
 #[path = "system/services.rs"]
 mod services;
 #[path = "system/underlay.rs"]
