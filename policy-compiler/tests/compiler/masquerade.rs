@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use flow_sim::packet::tcp;
 use flow_sim::{Output, Packet};
 use policy_compiler::model::{Families, Family};
-use policy_compiler::{Change, Compiler};
+use policy_compiler::{Change, Compiler, Object};
+use serde_json::{Value, json};
 
 use crate::gateway::{from_kernel, from_pod};
 use crate::packets::Net;
@@ -164,4 +165,52 @@ fn nobody_is_behind_the_masquerade_address() {
         assert!(from_pod(&mut net, &cluster, 0, packet.clone()).is_none());
         assert!(from_kernel(&mut net, 0, packet).is_none());
     }
+}
+
+#[test]
+fn what_is_sent_again_before_the_answer_is_not_taken_for_another_services() {
+    let pods = pod_on(0);
+    let cluster = cluster(&pods);
+    let mut compiler = cluster.compile();
+    let own = pods[0].address(Family::V4).unwrap();
+    // The endpoint of one Service is where the other has its node port.
+    let node = world::node_address(1, Family::V4);
+    compiler.apply([
+        read(
+            Object::Service,
+            json!({
+                "metadata": {"namespace": "x", "name": "host"},
+                "spec": {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]},
+            }),
+        ),
+        read(
+            Object::EndpointSlice,
+            json!({
+                "metadata": {"namespace": "x", "name": "host-1",
+                    "labels": {"kubernetes.io/service-name": "host"}},
+                "addressType": "IPv4", "ports": [{"name": "", "port": 30080}],
+                "endpoints": [{"addresses": [node]}],
+            }),
+        ),
+        read(
+            Object::Service,
+            json!({
+                "metadata": {"namespace": "x", "name": "other"},
+                "spec": {"clusterIP": "10.96.0.78", "type": "NodePort",
+                    "selector": labels(), "ports": [{"port": 80, "nodePort": 30080}]},
+            }),
+        ),
+    ]);
+    let mut net = Net::new(&compiler, &pods);
+    let to: IpAddr = "10.96.0.77".parse().expect("an address");
+    let packet = Packet::tcp((own, CLIENT), (to, 80));
+    for _ in 0..2 {
+        let sent = from_pod(&mut net, &cluster, 0, packet.clone());
+        let (_, sent) = sent.expect("it leaves by the other node's gateway port");
+        assert_eq!(ends(&sent), (own, node));
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(kind: fn(Box<T>) -> Object, object: Value) -> Change {
+    Change::Apply(kind(serde_json::from_value(object).expect("an object")))
 }
