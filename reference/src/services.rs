@@ -94,7 +94,7 @@ pub fn treat(
                 continue;
             };
             let endpoints = endpoints(site, service, port, slices, attempt);
-            return through(spec, &frontend, &endpoints, attempt);
+            return through(site, spec, &frontend, &endpoints, attempt);
         }
     }
     let address = attempt.destination.ip();
@@ -316,6 +316,7 @@ fn by_topology<'a>(
 
 /// What a frontend does with a connection, given the endpoints.
 fn through(
+    site: &Site,
     spec: &ServiceSpec,
     frontend: &Frontend,
     endpoints: &Endpoints,
@@ -353,8 +354,15 @@ fn through(
             Treatment::Dropped
         };
     }
+    // Culvert, not kube-proxy: what a node's kernel sends to a node would be answered past the switch.
+    let nodes = site.nodes.iter().flat_map(|node| &node.addresses);
+    let is_node = |address: IpAddr| nodes.clone().any(|own| *own == address);
     // "Pod to self via service works (SNAT)."
-    let to = |endpoint: &SocketAddr| (*endpoint, masqueraded || endpoint.ip() == attempt.source);
+    let to = |endpoint: &SocketAddr| {
+        let by_kernel = attempt.sender != Sender::Pod && is_node(endpoint.ip());
+        let itself = endpoint.ip() == attempt.source;
+        (*endpoint, masqueraded || by_kernel || itself)
+    };
     Treatment::Sent(set.iter().map(to).collect())
 }
 

@@ -61,18 +61,22 @@ pub(super) fn gateway_port(gateway: &GatewayPort, families: Families) -> Vec<Wan
 }
 
 /// The kernel and the world behind it as clients of Services: what the kernel sends may go back to it
-/// when it was translated, and answers find the client wherever they come from.
+/// when it was translated, always masqueraded, for it would send its answer past the switch; and answers
+/// find the client wherever they come from.
 fn services_of_kernel(gateway: &GatewayPort, families: Families) -> Vec<Wanted> {
     let port = gateway.port;
     let from_kernel = |flow_match: Match| flow_match.with(Field::InPort, port.0);
     let mut flows = Vec::new();
-    for (translated, what) in [
-        (to_service as fn(Match) -> Match, "to Services"),
-        (from_service, "that answer"),
-    ] {
-        for address in &gateway.addresses {
-            let spec = to_kernel(BACK, priority::HAIRPIN, register::HOST)
-                .matching(translated(from_kernel(family::to(*address))));
+    for address in &gateway.addresses {
+        let back = || to_kernel(BACK, priority::HAIRPIN, register::HOST);
+        let to = || from_kernel(family::to(*address));
+        for (spec, what) in [
+            (
+                back().matching(to_service(to())).act(set_masquerade()),
+                "to Services",
+            ),
+            (back().matching(from_service(to())), "that answer"),
+        ] {
             let why = format!("takes packets {what} back from its own kernel at {address}");
             flows.push(node(spec, why));
         }
@@ -80,7 +84,9 @@ fn services_of_kernel(gateway: &GatewayPort, families: Families) -> Vec<Wanted> 
     for family in families.iter() {
         let service = to_service(from_kernel(family.packets()));
         let answer = from_service(family.packets());
-        let spec = to_kernel(BACK, priority::SERVICE_OUTSIDE, register::WORLD).matching(service);
+        let spec = to_kernel(BACK, priority::SERVICE_OUTSIDE, register::WORLD)
+            .matching(service)
+            .act(set_masquerade());
         let why = format!("sends {family} of its own kernel to Services that lead outside");
         flows.push(node(spec, why));
         let client = to_kernel(port, priority::TO_CLIENT_OUTSIDE, register::WORLD);
