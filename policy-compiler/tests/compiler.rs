@@ -7,6 +7,8 @@ mod cluster_policy;
 mod corner_cases;
 #[path = "compiler/corner_lifecycle.rs"]
 mod corner_lifecycle;
+#[path = "compiler/corner_refusals.rs"]
+mod corner_refusals;
 #[path = "compiler/corner_tiers.rs"]
 mod corner_tiers;
 #[path = "compiler/document.rs"]

@@ -329,3 +329,42 @@ impl Compiler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, Config, Object};
+
+    /// A Pod of a namespace `x` with one label.
+    fn pod(name: &str, label: &str) -> Change {
+        let text = format!(
+            r#"{{"metadata": {{"namespace": "x", "name": "{name}", "labels": {{"app": "{label}"}}}},
+                "spec": {{"nodeName": "node-1", "containers": []}}}}"#
+        );
+        let pod = serde_json::from_str(&text).expect("a Pod");
+        Change::Apply(Object::Pod(Box::new(pod)))
+    }
+
+    #[test]
+    fn a_pod_whose_labels_have_the_hash_of_others_is_refused_and_has_no_identity() {
+        let mut compiler = Compiler::new(&Config {
+            cluster_secret: [7; 32],
+        });
+        compiler.apply([pod("first", "one")]);
+        // As if both label sets had one hash.
+        let two = Labels::from_iter([("app".into(), "two".into())]);
+        let identity = compiler.identities.identifier.identity("x", &two);
+        let state = compiler.identities.namespaces.get_mut("x").unwrap();
+        let (_, members) = state.identities.pop_first().unwrap();
+        state.identities.insert(identity, members);
+
+        let output = compiler.apply([pod("second", "two")]);
+        let second = ObjectKey::new(Kind::Pod, "x", "second");
+        let [(key, rejected)] = output.rejected.as_slice() else {
+            panic!("{:?}", output.rejected);
+        };
+        assert_eq!(*key, second);
+        assert!(rejected.to_string().contains("x/first"), "{rejected}");
+        assert_eq!(compiler.identities.of(&second), None);
+    }
+}

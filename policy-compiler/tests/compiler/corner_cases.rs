@@ -7,11 +7,11 @@ const ALL: [&str; 4] = ["friend", "far", "db", "lone"];
 const NONE: [&str; 0] = [];
 
 /// The town with one policy of namespace `x`, whose spec this is.
-fn town(spec: &str) -> Town {
+pub(crate) fn town(spec: &str) -> Town {
     Town::new(&policy("one", spec))
 }
 
-fn policy(name: &str, spec: &str) -> String {
+pub(crate) fn policy(name: &str, spec: &str) -> String {
     format!("kind: NetworkPolicy\nmetadata: {{namespace: x, name: {name}}}\nspec: {spec}\n")
 }
 

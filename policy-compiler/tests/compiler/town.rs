@@ -107,13 +107,17 @@ impl Town {
 
     /// Applies objects; none may be refused.
     pub(crate) fn apply(&mut self, objects: &str) {
-        let documents = serde_yaml_ng::Deserializer::from_str(objects);
-        let changes = documents.map(|document| {
-            let value = Value::deserialize(document).expect("YAML");
-            Change::Apply(object(value))
-        });
-        let output = self.compiler.apply(changes.collect::<Vec<_>>());
+        let output = self.compiler.apply(changes(objects));
         assert!(output.rejected.is_empty(), "{:?}", output.rejected);
+    }
+
+    /// What is wrong with an object.
+    pub(crate) fn refusal(&mut self, object: &str) -> String {
+        let output = self.compiler.apply(changes(object));
+        let [(_, rejected)] = output.rejected.as_slice() else {
+            panic!("{object} is not refused: {:?}", output.rejected);
+        };
+        rejected.to_string()
     }
 
     /// Switches that have seen no packet yet.
@@ -201,6 +205,15 @@ pub(crate) fn packet(from: IpAddr, to: IpAddr, service: &str) -> Packet {
         "sctp" => Packet::sctp(from, to),
         other => panic!("no packet of protocol {other}"),
     }
+}
+
+fn changes(objects: &str) -> Vec<Change> {
+    let documents = serde_yaml_ng::Deserializer::from_str(objects);
+    let changes = documents.map(|document| {
+        let value = Value::deserialize(document).expect("YAML");
+        Change::Apply(object(value))
+    });
+    changes.collect()
 }
 
 fn object(value: Value) -> Object {
