@@ -9,6 +9,7 @@ pub mod ask;
 pub mod bed;
 pub mod cluster_draft;
 pub mod cluster_features;
+pub mod clusters;
 pub mod draft;
 pub mod features;
 mod objects;

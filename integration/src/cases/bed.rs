@@ -28,6 +28,8 @@ pub struct Bed {
     cluster: Cluster,
     asker: Asker,
     pods: BTreeMap<PodId, Pod>,
+    /// Whether policies are left out of the manifests.
+    without_policies: bool,
     /// What the manifests say, by file.
     files: BTreeMap<String, String>,
     /// Objects in them, without those of [`MARKS`].
@@ -55,6 +57,7 @@ impl Bed {
             cluster,
             asker: Asker::new()?,
             pods: BTreeMap::new(),
+            without_policies: false,
             files: BTreeMap::new(),
             objects: 2,
             marks: 0,
@@ -69,6 +72,11 @@ impl Bed {
         made.settle()?;
         made.go(first)?;
         Ok(made)
+    }
+
+    /// From now on leaves every policy out, to see whether anybody notices.
+    pub fn leave_policies_out(&mut self) {
+        self.without_policies = true;
     }
 
     /// The testbed below.
@@ -211,7 +219,8 @@ impl Bed {
 
     /// Writes the manifests that are different, then another number of marks.
     fn write(&mut self, state: &State) -> Result<()> {
-        let files = files(state, &self.addresses())?;
+        let mut files = files(state, &self.addresses())?;
+        files.retain(|name, _| !(self.without_policies && name.contains("policy-")));
         for name in self.files.keys().filter(|name| !files.contains_key(*name)) {
             self.cluster.remove_manifest(name)?;
         }

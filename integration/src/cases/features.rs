@@ -523,9 +523,10 @@ fn corner_cases(addresses: &Addresses) -> Vec<Case> {
         .collect()
 }
 
-fn random(seed: u64) -> Vec<Case> {
+/// What random policies of the bed may name.
+pub(super) fn words() -> Vocabulary {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let words = Vocabulary {
+    Vocabulary {
         namespaces: owned(&super::NAMESPACES),
         labels: vec![
             ("pod".to_owned(), owned(&super::PODS)),
@@ -540,7 +541,11 @@ fn random(seed: u64) -> Vec<Case> {
             ("fd00:10:2::/64".to_owned(), owned(&["fd00:10:2::2/128"])),
         ],
         nodes: owned(&["node-1", "node-2"]),
-    };
+    }
+}
+
+fn random(seed: u64) -> Vec<Case> {
+    let words = words();
     let mut dice = Dice::new(seed);
     let one = |number: usize| {
         let mut steps = Vec::new();

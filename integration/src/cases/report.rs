@@ -86,18 +86,28 @@ pub struct Report {
 }
 
 /// Runs the cases on a bed of this name; `progress` hears of each.
-pub fn run(name: &str, selection: Selection, mut progress: impl FnMut(&str)) -> Result<Report> {
+pub fn run(name: &str, selection: Selection, progress: impl FnMut(&str)) -> Result<Report> {
     let mut bed = Bed::start(name)?;
     let cases = chosen(features::all(&bed.addresses(), selection.seed), selection);
+    run_cases(&mut bed, selection.seed, &cases, progress)
+}
+
+/// Runs these cases, which follow from `seed`, on a bed.
+pub fn run_cases(
+    bed: &mut Bed,
+    seed: u64,
+    cases: &[Case],
+    mut progress: impl FnMut(&str),
+) -> Result<Report> {
     let begin = Instant::now();
     let mut report = Report {
-        seed: selection.seed,
+        seed,
         ..Report::default()
     };
     for (case, number) in cases.iter().zip(1..) {
         let start = Instant::now();
         let before = report.wrong.len();
-        run_case(&mut bed, case, &mut report)
+        run_case(bed, case, &mut report)
             .with_context(|| format!("{}: {}", case.feature, case.name))?;
         let verdict = match report.wrong.len() - before {
             0 => "right".to_owned(),
