@@ -222,6 +222,8 @@ impl<'a> Conversation<'a> {
 
 #[cfg(test)]
 mod tests {
+    use openflow_codec::Header;
+
     use super::*;
 
     /// A TCP segment with SYN from a Pod, padded to this length.
@@ -283,6 +285,36 @@ mod tests {
         assert_eq!(said(&counts, &packet_in(packet(0), b"other")).unwrap(), []);
         assert_eq!(said(&counts, &packet_in(packet(0), b"")).unwrap(), []);
         assert_eq!(counts.read().map(|(_, count)| count), [0; 5]);
+    }
+
+    #[test]
+    fn a_packet_so_large_that_the_length_of_its_message_wraps_is_refused_and_so_is_the_next() {
+        let large = packet(65_500);
+        let whole = {
+            // As OVS writes it: all lengths but the message's are right.
+            let mut body = vec![0, 0, 0x23, 0x20, 0, 0, 0, 30];
+            let mut put = |kind: u16, contents: &[u8]| {
+                let length = u16::try_from(contents.len() + 4).unwrap();
+                body.extend(kind.to_be_bytes());
+                body.extend(length.to_be_bytes());
+                body.extend(contents);
+                body.resize(body.len().next_multiple_of(8), 0);
+            };
+            put(0, &large);
+            put(6, &[0x80, 0, 0, 4, 0, 0, 0, 7]);
+            put(7, REFUSE);
+            let length = (body.len() + Header::LEN) as u16;
+            let mut message = vec![6, 4];
+            message.extend(length.to_be_bytes());
+            message.extend([0; 4]);
+            message.extend(body);
+            message
+        };
+        assert!(whole.len() > 65_536);
+        let counts = Counts::default();
+        let stream = [whole, packet_in(packet(0), REFUSE)].concat();
+        assert_eq!(said(&counts, &stream).unwrap().len(), 2);
+        assert_eq!(counts.read()[0], ("answered", 2));
     }
 
     #[test]
