@@ -22,6 +22,8 @@ mod counters;
 mod frontends;
 #[path = "system/gateway.rs"]
 mod gateway;
+#[path = "system/leavers.rs"]
+mod leavers;
 #[path = "system/masquerade.rs"]
 mod masquerade;
 #[path = "system/mtu.rs"]
