@@ -85,7 +85,7 @@ impl Client {
 
 #[test]
 fn a_client_of_udp_goes_on_within_a_second_when_its_endpoint_leaves() {
-    let mut lab = Lab::start("tbleave").unwrap();
+    let mut lab = Lab::start("tbleavers").unwrap();
     let objects = [
         "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n".to_owned(),
         pod("client", 1),
