@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which datapath of Open vSwitch the beds of this process use.
 
-use std::sync::LazyLock;
-
 use anyhow::{Result, bail};
 
 /// The environment variable that chooses: `netdev` (the default) or `system`.
@@ -40,11 +38,10 @@ impl Datapath {
     /// # Errors
     /// When [`VARIABLE`] has another word.
     pub fn chosen() -> Result<Self> {
-        static WORD: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());
-        match WORD.as_deref() {
-            None | Some("" | "netdev") => Ok(Self::Netdev),
-            Some("system") => Ok(Self::System),
-            Some(other) => bail!("{VARIABLE} is {other:?}; it must be netdev or system"),
+        match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+            "" | "netdev" => Ok(Self::Netdev),
+            "system" => Ok(Self::System),
+            other => bail!("{VARIABLE} is {other:?}; it must be netdev or system"),
         }
     }
 }

@@ -167,11 +167,6 @@ impl Ovs {
         format!("unix:{}", self.dir.join(format!("{bridge}.mgmt")).display())
     }
 
-    /// The datapath of its bridges.
-    pub fn datapath(&self) -> Datapath {
-        self.datapath
-    }
-
     /// The run directory with database, sockets and logs.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -219,8 +219,12 @@ impl Bed {
 
     /// Writes the manifests that are different, then another number of marks.
     fn write(&mut self, state: &State) -> Result<()> {
-        let mut files = files(state, &self.addresses())?;
-        files.retain(|name, _| !(self.without_policies && name.contains("policy-")));
+        let mut written = state.clone();
+        if self.without_policies {
+            written.policies.clear();
+            written.cluster_policies.clear();
+        }
+        let files = files(&written, &self.addresses())?;
         for name in self.files.keys().filter(|name| !files.contains_key(*name)) {
             self.cluster.remove_manifest(name)?;
         }

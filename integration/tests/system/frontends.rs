@@ -14,7 +14,7 @@ use integration::testbed::OUTSIDE;
 use integration::{Netns, Probe, Protocol, wait};
 
 use crate::lab::{LIMIT, Lab};
-use crate::masquerade::{elsewhere, pod, zones};
+use crate::masquerade::{SERVICE_CIDRS, elsewhere, expect_answers, pods, zones};
 
 /// The world's address of the other family, beside [`OUTSIDE`].
 const OUTSIDE6: &str = "fd98::fa";
@@ -100,12 +100,7 @@ fn lab(name: &str) -> Result<(Lab, Netns)> {
         text = text.replace(&address(&v4), &both);
     }
     lab.cluster.put_manifest("nodes.yaml", &text)?;
-    let mut objects = "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n\
-        apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
-        spec: { cidrs: [10.96.0.0/16, \"fd00:96::/64\"] }\n---\n"
-        .to_owned();
-    objects.push_str(&pod("near", 1));
-    objects.push_str(&pod("far", 2));
+    let mut objects = pods() + SERVICE_CIDRS;
     objects.extend(DOORS.iter().map(Doors::manifest));
     lab.put_pods("open.yaml", &objects)?;
     let lab = lab.and_pods(&["open/near", "open/far"])?;
@@ -130,24 +125,6 @@ fn ways(lab: &Lab, doors: &Doors) -> Result<Vec<(IpAddr, [u16; 2])>> {
         ways.push((node.underlay6().into(), node_ports));
     }
     Ok(ways)
-}
-
-/// Waits until each probe is answered by whom it says, in one round of all.
-fn expect(lab: &Lab, probes: &[(String, Probe, &str)]) -> Result<()> {
-    let mut wrong = Vec::new();
-    wait::until_true("every client to get through every door", LIMIT, || {
-        let verdicts = lab
-            .prober
-            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
-        wrong = probes
-            .iter()
-            .zip(verdicts)
-            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
-            .map(|((what, _, server), verdict)| format!("{what} by {server}: {verdict}"))
-            .collect();
-        Ok(wrong.is_empty())
-    })
-    .map_err(|error| error.context(wrong.join("\n")))
 }
 
 /// A Pod, both nodes' kernels and the world.
@@ -175,14 +152,15 @@ fn every_door_leads_to_its_service_from_pods_nodes_and_the_world() {
                     continue;
                 }
                 for (protocol, port) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
-                    let what = format!("{client} -> {address} {protocol}/{port}");
+                    let server = doors.server;
+                    let what = format!("{client} -> {address} {protocol}/{port} by {server}");
                     let probe = Probe::new(from, protocol, address, port);
-                    probes.push((what, probe, doors.server));
+                    probes.push((what, probe, server));
                 }
             }
         }
     }
-    expect(&lab, &probes).unwrap();
+    expect_answers(&lab, &probes).unwrap();
 }
 
 #[test]
@@ -210,7 +188,7 @@ fn node_ports_lead_to_nodes_and_to_the_outside_as_they_lead_to_pods() {
         for (client, from) in clients(&lab, &world).unwrap() {
             for node in [home, away] {
                 for protocol in [Protocol::Tcp, Protocol::Udp] {
-                    let what = format!("{client} -> {} {protocol}", node.name());
+                    let what = format!("{client} -> {} {protocol} by {server}", node.name());
                     let probe = Probe::new(from, protocol, node.underlay(), node_port);
                     probes.push((what, probe, server));
                 }
@@ -218,7 +196,7 @@ fn node_ports_lead_to_nodes_and_to_the_outside_as_they_lead_to_pods() {
         }
     }
     lab.cluster.put_manifest("nopods.yaml", &services).unwrap();
-    expect(&lab, &probes).unwrap();
+    expect_answers(&lab, &probes).unwrap();
 }
 
 /// A server that says whose address it sees.

@@ -73,6 +73,26 @@ impl Lab {
         Ok(self)
     }
 
+    /// Waits until each probe ends as `is_right` says, in one round of all; each with what it asks.
+    pub(crate) fn await_round<T>(
+        &self,
+        what: &str,
+        probes: &[(String, Probe, T)],
+        is_right: impl Fn(&Verdict, &T) -> bool,
+    ) -> Result<()> {
+        let mut wrong = Vec::new();
+        wait::until_true(what, LIMIT, || {
+            let asked = probes.iter().map(|(_, probe, _)| probe.clone());
+            let both = probes.iter().zip(self.prober.probe_all(asked));
+            wrong = both
+                .filter(|((.., wanted), verdict)| !is_right(verdict, wanted))
+                .map(|((what, ..), verdict)| format!("{what}: {verdict}"))
+                .collect();
+            Ok(wrong.is_empty())
+        })
+        .map_err(|error| error.context(wrong.join("\n")))
+    }
+
     /// Adds a Pod of the manifests through CNI.
     pub(crate) fn add(&mut self, name: &str) -> Result<()> {
         let id: PodId = name.parse()?;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use integration::wait;
 
+use crate::fragments;
 use crate::lab::{LIMIT, Lab};
-use crate::masquerade::pod;
+use crate::masquerade::{pod, pods};
 
 const DNS: [&str; 2] = ["10.96.4.1", "fd00:96::4:1"];
 
@@ -49,14 +50,9 @@ struct Client(UdpSocket);
 
 impl Client {
     fn new(lab: &Lab, to: IpAddr) -> Result<Self> {
-        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let open = || -> std::io::Result<UdpSocket> {
-            let socket = UdpSocket::bind(any)?;
-            socket.connect((to, 53))?;
-            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-            Ok(socket)
-        };
-        Ok(Self(lab.pod("open/client")?.netns().enter(open)??))
+        let socket = fragments::client(lab.pod("open/client")?.netns(), to, 53)?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        Ok(Self(socket))
     }
 
     /// Who answers one question, if anybody does.
@@ -86,13 +82,8 @@ impl Client {
 #[test]
 fn a_client_of_udp_goes_on_within_a_second_when_its_endpoint_leaves() {
     let mut lab = Lab::start("tbleavers").unwrap();
-    let objects = [
-        "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n".to_owned(),
-        pod("client", 1),
-        pod("near", 1).replace("0101", "0111"),
-        pod("far", 2),
-    ];
-    lab.put_pods("open.yaml", &objects.concat()).unwrap();
+    let objects = pods() + &pod("client", 1).replace("0101", "0111");
+    lab.put_pods("open.yaml", &objects).unwrap();
     let lab = lab
         .and_pods(&["open/client", "open/near", "open/far"])
         .unwrap();

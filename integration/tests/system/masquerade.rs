@@ -15,9 +15,17 @@ pub(crate) const NEAR: &str = "10.96.1.1";
 pub(crate) const NEAR6: &str = "fd00:96::1:1";
 pub(crate) const FAR: &str = "10.96.1.2";
 pub(crate) const FAR6: &str = "fd00:96::1:2";
+/// Where these addresses come from.
+pub(crate) const SERVICE_CIDRS: &str = "\
+    apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
+    spec: { cidrs: [10.96.0.0/16, \"fd00:96::/64\"] }\n---\n";
 const HOME_NODE: &str = "10.96.1.3";
 const OTHER_NODE: &str = "10.96.1.4";
 const OUTSIDE: &str = "10.96.1.5";
+
+/// Of these Pods.
+pub(crate) const NAMESPACE: &str =
+    "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n";
 
 /// A Pod that no policy isolates.
 pub(crate) fn pod(name: &str, node: u8) -> String {
@@ -60,12 +68,7 @@ pub(crate) fn elsewhere(name: &str, address: &str, node_port: u16, endpoint: &st
 
 /// The two Pods and their namespace.
 pub(crate) fn pods() -> String {
-    [
-        "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n".to_owned(),
-        pod("near", 1),
-        pod("far", 2),
-    ]
-    .concat()
+    [NAMESPACE.to_owned(), pod("near", 1), pod("far", 2)].concat()
 }
 
 fn pods_and_services() -> String {
@@ -134,19 +137,15 @@ fn expect(lab: &Lab, wanted: &[(&str, &Netns, &str, &str)]) -> Result<()> {
             probes.push((what, probe(from, address, protocol)?, *server));
         }
     }
-    let mut wrong = Vec::new();
-    wait::until_true("every client to reach every Service", LIMIT, || {
-        let verdicts = lab
-            .prober
-            .probe_all(probes.iter().map(|(_, probe, _)| probe.clone()));
-        let both = probes.iter().zip(verdicts);
-        wrong = both
-            .filter(|((_, _, server), verdict)| verdict.answered_by() != Some(*server))
-            .map(|((what, ..), verdict)| format!("{what}: {verdict}"))
-            .collect();
-        Ok(wrong.is_empty())
+    expect_answers(lab, &probes)
+}
+
+/// Waits until each probe is answered by whom it says, in one round of all.
+pub(crate) fn expect_answers(lab: &Lab, probes: &[(String, Probe, &str)]) -> Result<()> {
+    let what = "every client to reach every Service";
+    lab.await_round(what, probes, |verdict, server| {
+        verdict.answered_by() == Some(*server)
     })
-    .map_err(|error| error.context(wrong.join("; ")))
 }
 
 #[test]

@@ -11,6 +11,7 @@ use integration::command;
 use integration::{Netns, Underlay, wait};
 
 use crate::lab::{LIMIT, Lab};
+use crate::masquerade::{SERVICE_CIDRS, pods};
 
 /// What a link of the bed carries.
 const UNDERLAY: usize = 1500;
@@ -37,24 +38,12 @@ const fn header(address: IpAddr) -> usize {
 
 /// Two Pods that no policy isolates, and a Service that leads to the far one.
 fn objects() -> String {
-    let pod = |name: &str, node: u8| {
-        format!(
-            "apiVersion: v1\nkind: Pod\n\
-             metadata:\n  namespace: open\n  name: {name}\n  labels: {{ app: {name} }}\n\
-             \x20 uid: 00000000-0000-4000-8000-00000000020{node}\n\
-             spec:\n  nodeName: node-{node}\n  containers:\n    - {{ name: {name}, image: {name} }}\n---\n"
-        )
-    };
-    format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata: {{ name: open }}\n---\n\
-         apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {{ name: kubernetes }}\n\
-         spec: {{ cidrs: [10.96.0.0/16, \"fd00:96::/64\"] }}\n---\n{}{}\
-         apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: far }}\n\
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ namespace: open, name: far }}\n\
          spec:\n  clusterIPs: [{SERVICE}, \"{SERVICE6}\"]\n  selector: {{ app: far }}\n  ports:\n\
-         \x20   - {{ protocol: UDP, port: 53, targetPort: 5353 }}\n",
-        pod("near", 1),
-        pod("far", 2),
-    )
+         \x20   - {{ protocol: UDP, port: 53, targetPort: 5353 }}\n"
+    );
+    pods() + SERVICE_CIDRS + &service
 }
 
 fn lab(name: &str, underlay: Underlay) -> Result<Lab> {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use integration::{Netns, Probe, Protocol, Verdict, wait};
+use integration::{Netns, Probe, Protocol, Verdict};
 
 use crate::lab::{LIMIT, Lab};
-use crate::masquerade::pod;
+use crate::masquerade::{NAMESPACE, SERVICE_CIDRS, pod};
 
 /// A Service without endpoints: its cluster addresses, and the first of its node ports.
 const EMPTY: [&str; 2] = ["10.96.3.1", "fd00:96::3:1"];
@@ -39,10 +39,8 @@ fn objects() -> String {
     };
     let node_port = |number| format!(", nodePort: {number}");
     [
-        "apiVersion: v1\nkind: Namespace\nmetadata: { name: open }\n---\n\
-         apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\n\
-         spec: { cidrs: [10.96.0.0/16, \"fd00:96::/64\"] }\n---\n"
-            .to_owned(),
+        NAMESPACE.to_owned(),
+        SERVICE_CIDRS.to_owned(),
         pod("noisy", 1),
         pod("quiet", 1).replace("0101", "0111"),
         pod("full", 2),
@@ -66,19 +64,10 @@ fn lab(name: &str) -> Result<(Lab, Netns)> {
 }
 
 /// Waits until all of these are refused in one round; each waits for less than a retransmission.
-fn expect_refused(lab: &Lab, probes: &[(String, Probe)]) -> Result<()> {
-    let mut wrong = Vec::new();
-    wait::until_true("everything to be refused", LIMIT, || {
-        let asked = probes.iter().map(|(_, probe)| probe.clone());
-        wrong = probes
-            .iter()
-            .zip(lab.prober.probe_all(asked))
-            .filter(|(_, verdict)| *verdict != Verdict::Refused)
-            .map(|((what, _), verdict)| format!("{what}: {verdict}"))
-            .collect();
-        Ok(wrong.is_empty())
+fn expect_refused(lab: &Lab, probes: &[(String, Probe, ())]) -> Result<()> {
+    lab.await_round("everything to be refused", probes, |verdict, ()| {
+        *verdict == Verdict::Refused
     })
-    .map_err(|error| error.context(wrong.join("\n")))
 }
 
 #[test]
@@ -89,7 +78,7 @@ fn who_connects_where_no_endpoint_is_gets_refused_at_once() {
     let mut ask = |client: &str, from: &Netns, address: IpAddr, [tcp, udp]: [u16; 2]| {
         for (protocol, port) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
             let what = format!("{client} -> {address} {protocol}/{port}");
-            probes.push((what, Probe::new(from, protocol, address, port)));
+            probes.push((what, Probe::new(from, protocol, address, port), ()));
         }
     };
     let noisy = lab.pod("open/noisy").unwrap().netns();
@@ -157,6 +146,7 @@ fn a_storm_of_one_pod_is_metered_and_delays_no_other() {
     let probes = [(
         "before".to_owned(),
         Probe::new(&noisy, Protocol::Tcp, to.ip(), 80),
+        (),
     )];
     expect_refused(&lab, &probes).unwrap();
     let end = AtomicBool::new(false);
