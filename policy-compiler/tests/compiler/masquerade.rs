@@ -7,10 +7,12 @@ use flow_sim::packet::tcp;
 use flow_sim::{Output, Packet};
 use policy_compiler::model::{Families, Family};
 use policy_compiler::{Change, Compiler, Object};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::gateway::{from_kernel, from_pod};
 use crate::packets::Net;
+use crate::service_table::read;
 use crate::verdicts::{Cluster, open, plain};
 use crate::world::{self, PodSpecimen};
 
@@ -176,14 +178,14 @@ fn what_is_sent_again_before_the_answer_is_not_taken_for_another_services() {
     // The endpoint of one Service is where the other has its node port.
     let node = world::node_address(1, Family::V4);
     compiler.apply([
-        read(
+        applied(
             Object::Service,
             json!({
                 "metadata": {"namespace": "x", "name": "host"},
                 "spec": {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]},
             }),
         ),
-        read(
+        applied(
             Object::EndpointSlice,
             json!({
                 "metadata": {"namespace": "x", "name": "host-1",
@@ -192,7 +194,7 @@ fn what_is_sent_again_before_the_answer_is_not_taken_for_another_services() {
                 "endpoints": [{"addresses": [node]}],
             }),
         ),
-        read(
+        applied(
             Object::Service,
             json!({
                 "metadata": {"namespace": "x", "name": "other"},
@@ -211,6 +213,6 @@ fn what_is_sent_again_before_the_answer_is_not_taken_for_another_services() {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(kind: fn(Box<T>) -> Object, object: Value) -> Change {
-    Change::Apply(kind(serde_json::from_value(object).expect("an object")))
+fn applied<T: DeserializeOwned>(kind: fn(Box<T>) -> Object, object: Value) -> Change {
+    Change::Apply(kind(read(object)))
 }

@@ -181,6 +181,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         "cluster",
         "cluster",
         "vip",
+        "external",
         "node",
         "other node",
         "free",

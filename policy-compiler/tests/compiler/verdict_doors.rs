@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use flow_sim::Packet;
+use policy_compiler::model::Family;
 use policy_compiler::{Question, QuestionError, Verdict};
 
 use crate::gateway::from_kernel;
@@ -83,7 +84,7 @@ fn node_address(node: usize) -> String {
 
 /// Where a node's kernel sends what comes to its node ports.
 fn at_node_port(node: usize) -> IpAddr {
-    IpAddr::from([10, 10, node as u8 + 1, 0])
+    world::in_pod_cidr(node as u8 + 1, Family::V4, 0)
 }
 
 /// Whether the Pod behind the door gets what comes from the kernel of `node`.
