@@ -239,22 +239,24 @@ fn mark(value: u128, mask: u128) -> Vec<Action> {
     vec![Action::set_masked(Field::CtMark, value, mask)]
 }
 
+/// With these flags of the receiver and the way to it.
+fn with_flags(flow_match: Match, flags: u128) -> Match {
+    flow_match.with_masked(register::DESTINATION_FLAGS, flags, flags)
+}
+
+/// Sets these flags, and leaves the others.
+fn set_flags(flags: u128) -> Action {
+    Action::set_masked(register::DESTINATION_FLAGS, flags, flags)
+}
+
 /// Packets whose source is to be translated.
 fn to_masquerade(flow_match: Match) -> Match {
-    flow_match.with_masked(
-        register::DESTINATION_FLAGS,
-        register::MASQUERADE,
-        register::MASQUERADE,
-    )
+    with_flags(flow_match, register::MASQUERADE)
 }
 
 /// Says that the packet's source is to be translated.
 fn set_masquerade() -> Action {
-    Action::set_masked(
-        register::DESTINATION_FLAGS,
-        register::MASQUERADE,
-        register::MASQUERADE,
-    )
+    set_flags(register::MASQUERADE)
 }
 
 /// In a table that packets leave by: gives those that are to be masqueraded this source. The connection

@@ -84,11 +84,20 @@ impl Identities {
         namespace: &str,
         selector: &Selector,
     ) -> impl Iterator<Item = Identity> {
+        self.selected(namespace, selector)
+            .map(|(identity, _)| identity)
+    }
+
+    fn selected(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+    ) -> impl Iterator<Item = (Identity, &Members)> {
         let identities = self.namespaces.get(namespace).into_iter();
         identities
             .flat_map(|state| &state.identities)
             .filter(|(_, members)| selector.matches(&members.labels))
-            .map(|(identity, _)| *identity)
+            .map(|(identity, members)| (*identity, members))
     }
 
     /// Identities of a namespace that `selector` selects and that have the named port, with its number.
@@ -100,12 +109,9 @@ impl Identities {
         name: &str,
     ) -> impl Iterator<Item = (Identity, u16)> {
         let key = port_key(protocol, name);
-        let identities = self.namespaces.get(namespace).into_iter();
-        identities
-            .flat_map(|state| &state.identities)
-            .filter(|(_, members)| selector.matches(&members.labels))
+        self.selected(namespace, selector)
             .filter_map(move |(identity, members)| {
-                Some((*identity, members.labels.get(&key)?.parse().ok()?))
+                Some((identity, members.labels.get(&key)?.parse().ok()?))
             })
     }
 
@@ -148,20 +154,14 @@ impl Identities {
         selector: &Selector,
     ) -> impl Iterator<Item = ObjectKey> {
         let key = move |pod: &Name| ObjectKey::new(Kind::Pod, namespace, pod);
-        let identities = self.namespaces.get(&**namespace).into_iter();
-        identities
-            .flat_map(|state| state.identities.values())
-            .filter(|members| selector.matches(&members.labels))
-            .flat_map(move |members| members.pods.iter().map(key))
+        self.selected(namespace, selector)
+            .flat_map(move |(_, members)| members.pods.iter().map(key))
     }
 
     /// How many they are.
     pub(super) fn count_pods(&self, namespace: &str, selector: &Selector) -> usize {
-        let identities = self.namespaces.get(namespace).into_iter();
-        identities
-            .flat_map(|state| state.identities.values())
-            .filter(|members| selector.matches(&members.labels))
-            .map(|members| members.pods.iter().count())
+        self.selected(namespace, selector)
+            .map(|(_, members)| members.pods.iter().count())
             .sum()
     }
 

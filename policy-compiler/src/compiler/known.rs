@@ -23,47 +23,46 @@ impl Compiler {
         if self.listed || !self.rules_want_list() {
             return false;
         }
-        self.listed = true;
-        let all = self.identities.all();
-        let all: Vec<_> = all
-            .map(|(name, identity)| (name.clone(), identity))
-            .collect();
-        for (namespace, identity) in all {
-            self.list_identity(namespace, identity);
-        }
+        self.set_listed(true);
         true
     }
 
     /// Takes the list away when nobody asks for it.
     pub(super) fn unlist(&mut self) {
-        if !self.lists_in_vain() {
-            return;
+        if self.lists_in_vain() {
+            self.set_listed(false);
         }
-        self.listed = false;
+    }
+
+    fn set_listed(&mut self, listed: bool) {
+        self.listed = listed;
         let all = self.identities.all();
         let all: Vec<_> = all
             .map(|(name, identity)| (name.clone(), identity))
             .collect();
         for (namespace, identity) in all {
-            self.unlist_identity(namespace, identity);
+            self.own_identity(namespace, identity, listed);
         }
     }
 
     /// An identity is new.
     pub(super) fn list_identity(&mut self, namespace: Name, identity: Identity) {
         if self.listed {
-            let owner = Owner::Identity(namespace, identity);
-            self.own(owner, &Scope::Cluster, vec![known::identity(identity)]);
+            self.own_identity(namespace, identity, true);
         }
     }
 
     /// An identity is forgotten.
     pub(super) fn unlist_identity(&mut self, namespace: Name, identity: Identity) {
-        self.own(
-            Owner::Identity(namespace, identity),
-            &Scope::Cluster,
-            Vec::new(),
-        );
+        if self.listed {
+            self.own_identity(namespace, identity, false);
+        }
+    }
+
+    fn own_identity(&mut self, namespace: Name, identity: Identity, is_known: bool) {
+        let flow = is_known.then(|| known::identity(identity));
+        let owner = Owner::Identity(namespace, identity);
+        self.own(owner, &Scope::Cluster, flow.into_iter().collect());
     }
 
     fn rules_want_list(&self) -> bool {

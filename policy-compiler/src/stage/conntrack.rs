@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use openflow_codec::action::CtZone;
 use openflow_codec::{Action, Ct, Field, Match, Nat, PortNo};
 
-use super::{GatewayPort, Wanted, family, node, pipeline, set_masquerade, tracked};
+use super::{GatewayPort, Wanted, family, node, pipeline, set_flags, set_masquerade, tracked};
 use crate::model::{Families, Family};
 use crate::pipeline::register::{self, ct_state};
 use crate::pipeline::{CT_ZONE, CT_ZONE_MASQUERADE, Spec, Table, priority};
@@ -113,12 +113,7 @@ fn untranslated(flow_match: Match) -> Match {
 
 fn from_kernel(spec: Spec, more: u128) -> Spec {
     let flags = register::FROM_KERNEL | register::MASQUERADE | more;
-    spec.act(Action::set_masked(
-        register::DESTINATION_FLAGS,
-        flags,
-        flags,
-    ))
-    .goto(Table::Frontend)
+    spec.act(set_flags(flags)).goto(Table::Frontend)
 }
 
 /// In the direction of a client that is masqueraded.

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use openflow_codec::{Action, Field, PortNo};
+use openflow_codec::{Field, PortNo};
 
-use super::{Wanted, family, node, pipeline};
+use super::{Wanted, family, node, pipeline, set_flags};
 use crate::pipeline::{Spec, Table, priority, register};
 
 pub(super) fn fixed() -> Vec<Wanted> {
@@ -29,10 +29,6 @@ pub(super) fn node_ports(port: PortNo, address: IpAddr) -> Wanted {
 fn to_node(address: IpAddr) -> Spec {
     Spec::new(Table::Frontend, priority::NORMAL)
         .matching(family::to(address))
-        .act(Action::set_masked(
-            register::DESTINATION_FLAGS,
-            register::TO_NODE,
-            register::TO_NODE,
-        ))
+        .act(set_flags(register::TO_NODE))
         .goto(Table::Service)
 }

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use openflow_codec::action::NatKind;
 use openflow_codec::{Action, Bucket, Ct, Field, Group, GroupId, GroupType, Match, Nat, PortNo};
 
-use super::{Wanted, committing, family, pipeline, service, set_masquerade};
+use super::{Wanted, committing, family, pipeline, service, set_masquerade, with_flags};
 use crate::model::{Endpoint, Family, Protocol};
 use crate::pipeline::{Spec, Table, priority, register};
 
@@ -203,7 +203,7 @@ impl Frontend<'_> {
         };
         let to = match flags {
             0 => to,
-            flags => to.with_masked(register::DESTINATION_FLAGS, flags, flags),
+            flags => with_flags(to, flags),
         };
         Spec::new(Table::Service, priority).matching(
             to.with(Field::IpProto, self.protocol.number())

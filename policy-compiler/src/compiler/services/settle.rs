@@ -108,13 +108,15 @@ impl Compiler {
             if places.is_empty() {
                 continue;
             }
-            let (flows, group) = self.lead(port, &ways, set);
-            for Place { nodes, endpoints } in places.iter().filter(|_| group.is_some()) {
-                let group = group.map(|id| (id, port.group(id, endpoints)));
+            let (flows, Some(id)) = self.lead(port, &ways, set) else {
+                continue;
+            };
+            for Place { nodes, endpoints } in places {
+                let group = port.group(id, endpoints);
                 for node in nodes {
                     let share = shares.nodes.entry(node.clone()).or_default();
                     share.flows.extend(flows.iter().cloned());
-                    share.groups.extend(group.clone());
+                    share.groups.insert(id, Arc::clone(&group));
                 }
             }
         }

@@ -66,12 +66,13 @@ impl Told {
         }
         for port in [old, new].into_iter().flatten() {
             let claims = self.health_checks.get(&port);
-            match claims.and_then(BTreeSet::first).cloned() {
-                Some(first) => self.services.health_checks.insert(port, first),
-                None => self.services.health_checks.remove(&port),
-            };
+            if let Some(first) = claims.and_then(BTreeSet::first).cloned() {
+                self.services.health_checks.insert(port, first);
+            } else {
+                self.services.health_checks.remove(&port);
+                self.health_checks.remove(&port);
+            }
         }
-        self.health_checks.retain(|_, claims| !claims.is_empty());
         self.changed = true;
     }
 

@@ -10,6 +10,7 @@ use super::{Place, PortTerm, Unit, isolation_priority, matches, subject_side, ta
 use crate::model::{Direction, Families, Tier};
 use crate::pipeline::register;
 use crate::pipeline::{Spec, Table, priority};
+use crate::stage::set_flags;
 
 /// The flow that asks the staged table of a tier, once for each packet.
 ///
@@ -36,11 +37,7 @@ pub(crate) fn ask(tier: Tier, direction: Direction) -> Spec {
     };
     Spec::new(own, priority)
         .matching(Match::any().with_masked(register::DESTINATION_FLAGS, 0u8, asked))
-        .act(Action::set_masked(
-            register::DESTINATION_FLAGS,
-            asked,
-            asked,
-        ))
+        .act(set_flags(asked))
         .act(search(staged))
         .act(search(own))
 }
