@@ -69,8 +69,8 @@ pub(super) enum Lost {
     Version,
     #[error("it refuses the agent: {0}")]
     Refused(String),
-    /// OVS lets the length of a message wrap when the packet in it is very large: what follows
-    /// cannot be told apart any more.
+    /// OVS lets the length of an answer wrap when a group has very many buckets: what follows cannot be
+    /// told apart any more.
     #[error("what it sends is not understood: {0}")]
     Decode(#[from] DecodeError),
     #[error("{0}")]
